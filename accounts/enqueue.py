@@ -1,0 +1,13 @@
+"""The one door to Celery: services name a task, and it is sent once their transaction has committed."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from celery import current_app
+from django.db import transaction
+
+
+def enqueue(task: str, *args: int | str, queue: str = "default", countdown: float = 0.0) -> None:
+    """Send a task by name after commit. A message is only a nudge: losing one loses nothing that the database knows."""
+    transaction.on_commit(partial(current_app.send_task, task, args=args, queue=queue, countdown=countdown), robust=True)

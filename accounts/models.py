@@ -1,0 +1,75 @@
+"""People, the workspaces they share, and the append-only record of what was done."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class PublicModel(models.Model):
+    """An integer key inside, a UUID in URLs and in the API."""
+
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+
+    class Meta:
+        abstract = True
+
+
+class User(PublicModel, AbstractUser):
+    timezone = models.CharField(_("time zone"), max_length=64, default="UTC")
+
+    def __str__(self) -> str:
+        return self.get_full_name() or self.username
+
+
+class Workspace(PublicModel):
+    name = models.CharField(_("name"), max_length=120)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Role(models.TextChoices):
+    OWNER = "owner", _("Owner")
+    MANAGER = "manager", _("Manager")
+    RESEARCHER = "researcher", _("Researcher")
+
+
+class WorkspaceMembership(models.Model):
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="workspace_memberships")
+    role = models.CharField(max_length=20, choices=Role)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["workspace", "user"], name="one_role_per_workspace")]
+
+    def __str__(self) -> str:
+        return f"{self.user} · {self.get_role_display()}"
+
+
+class AuditEvent(models.Model):
+    """What was done, by whom, to what. Rows are only ever added; a database trigger refuses UPDATE and DELETE."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="audit_events", null=True)
+    actor = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+", db_constraint=False)
+    verb = models.CharField(max_length=60)
+    target = models.CharField(max_length=120)
+    data = models.JSONField(default=dict)
+    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.target}"
+
+    @classmethod
+    def record(
+        cls, *, workspace: Workspace | None, actor: User | None, verb: str, target: models.Model, **data: Any
+    ) -> AuditEvent:
+        """Write one event; call it inside the transaction of the change it tells of."""
+        name = f"{target._meta.label_lower}:{getattr(target, 'public_id', target.pk)}"
+        return cls.objects.create(workspace=workspace, actor=actor, verb=verb, target=name, data=data)

@@ -1,0 +1,299 @@
+"""Simulated labelers: a taste that reads only the text on the screen, and people who apply it with noise.
+
+A `Persona` is a taste: `utility(prompt, answer)` is a number in utility units, from the visible text alone. It is blind: no
+model name, no finish reason, no token ids. A `SimulatedLabeler` is somebody who has that taste and judges with their own
+reliability, position bias and pace. Pure Python and deterministic, so that a demo with the same seed can be repeated.
+
+    utility = complete·[ends as a finished sentence] + length·plateau(words) + topic·coverage·substance
+              − repetition·[share of repeated words runs] − litter·[kinds of litter, at most 2] − salad·[too few or many function words]
+
+The optimum lies inside: no term alone, length least of all, tells which answer wins. See `Terms` for each of them.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+# Words that carry grammar rather than a topic.
+FUNCTION_WORDS = frozenset(
+    """a about above after again all also am an and any are as at be because been before being below between both but by can
+    could did do does doing down during each either else even ever every few for from further had has have having he her here
+    hers him his how however i if in into is it its itself just like many may me might more most much must my no nor not of off
+    often on once only or other our out over own per same shall she should since so some such than that the their them then
+    there these they this those through to together too under until up us very was we were what when where whether which while
+    who whom whose why will with within without would yet you your""".split()
+)
+# Words with which a prompt asks; an answer need not repeat them.
+ASKING_WORDS = frozenset(
+    """answer ask begin best better child children choose define definition describe difference different differ easy effort
+    enjoy example explain fact first give good happen help idea important interesting know known let line little look make mean
+    meaning need new note opening people person plain please polite politely reply roughly say scene sentence set share short
+    simple simply something start story suggest surprising tale tell thing tip tiny use used useful way word write yes""".split()
+)
+CONTRACTION = re.compile(r"(?:n['’]t|['’](?:s|re|ve|ll|d|m))$")
+WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*|\d+(?:[.,]\d+)*")
+SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*$")
+LIST_NUMBER_END = re.compile(r"(?:^|\s)\d{1,2}[.)]$")
+LITTER = (
+    re.compile(r"^\s*(?:\d{1,2}[.)]|[-*•–])\s", re.MULTILINE),  # list items
+    re.compile(r"^\s*#|\*\*|`|\|\s*-{3}|<[a-z/][^>]*>", re.MULTILINE | re.IGNORECASE),  # markup
+    re.compile(r"\b(?:as an ai|ai (?:assistant|model)|language model|smollm|hugging face)\b", re.IGNORECASE),
+    re.compile(r"\[[^\]]*\]|^\s*(?:user|assistant|subject|answer)\s*:", re.MULTILINE | re.IGNORECASE),  # placeholders, roles
+    re.compile(r"^\s*(?:sure|certainly|of course|absolutely|here(?:'s| is| are))\b", re.IGNORECASE),  # preamble
+)
+SUFFIXES = ("ation", "ing", "ies", "ied", "ion", "ers", "est", "ly", "ed", "es", "er", "s", "e", "y")
+STEM_LETTERS = 6
+
+
+class Terms(NamedTuple):
+    """What a persona sees in one answer; every share lies in [0, 1]."""
+
+    words: int
+    """Number of words."""
+    complete: float
+    """1 when the last sentence is finished: three words or more, then . ! or ?, which is not the number of a list item."""
+    length: float
+    """1 on the plateau, falling linearly to 0 on both sides of it."""
+    coverage: float
+    """Share found of the prompt's content words, by stem; two are enough. 1 where a prompt has none."""
+    substance: float
+    """Content words that the prompt does not hold, as a share of `new_words`: an echo of the prompt says nothing."""
+    repetition: float
+    """Share of word trigrams that were seen before in the answer, 1 from a third on."""
+    litter: float
+    """Kinds of litter (list, markup, talk of being an AI, placeholder or role, preamble), 1 from two kinds on."""
+    salad: float
+    """0 where function words are a usual share of the text (a quarter to seven tenths), rising to 1 at 5 % and 95 %."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Persona:
+    """A taste. Weights are in utility units; the best answer reaches `complete + length + topic`."""
+
+    name: str
+    complete: float = 1.0
+    length: float = 0.8
+    topic: float = 1.2
+    repetition: float = 1.5
+    litter: float = 0.6
+    salad: float = 1.0
+    words_zero: int = 3
+    """Words at which the length term is still 0."""
+    words_low: int = 12
+    """First number of words on the plateau."""
+    words_high: int = 40
+    """Last number of words on the plateau."""
+    words_far: int = 70
+    """Words at which the length term is 0 again."""
+    new_words: int = 6
+    """Content words, beyond the prompt's own, that make an answer say something."""
+    acceptable: float = 1.2
+    """Utility below which an answer is not acceptable."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.words_zero < self.words_low <= self.words_high < self.words_far:
+            raise ValueError(
+                f"words_zero ({self.words_zero}) < words_low ({self.words_low}) <= words_high ({self.words_high}) "
+                f"< words_far ({self.words_far}) must hold"
+            )
+
+    def terms(self, prompt: str, answer: str) -> Terms:
+        """Return what this persona sees in the answer."""
+        words = words_of(answer)
+        asked, said = content_stems(words_of(prompt), without=ASKING_WORDS), content_stems(words)
+        return Terms(
+            words=len(words),
+            complete=float(is_finished(answer)),
+            length=plateau(len(words), (self.words_zero, self.words_low, self.words_high, self.words_far)),
+            coverage=min(1.0, len(asked & said) / min(2, len(asked))) if asked else 1.0,
+            substance=min(1.0, len(said - asked) / self.new_words),
+            repetition=min(1.0, 3 * repeated_share(words)),
+            litter=min(1.0, sum(bool(kind.search(answer)) for kind in LITTER) / 2),
+            salad=1 - plateau(function_share(words), (0.05, 0.25, 0.7, 0.95)) if len(words) > 5 else 0.0,
+        )
+
+    def utility(self, prompt: str, answer: str) -> float:
+        """Return how much this persona likes the answer, in utility units; the formula stands at the top of the file."""
+        seen = self.terms(prompt, answer)
+        return (
+            self.complete * seen.complete
+            + self.length * seen.length
+            + self.topic * seen.coverage * seen.substance
+            - self.repetition * seen.repetition
+            - self.litter * seen.litter
+            - self.salad * seen.salad
+        )
+
+
+class Judgement(NamedTuple):
+    """What a labeler hands in for K answers, in the order shown."""
+
+    ranks: tuple[int | None, ...]
+    """[K] dense ranks, 1 is best, equal is a tie; None is unrankable."""
+    reasons: tuple[str, ...]
+    """[K] why an answer is unrankable (`empty`, `gibberish`), else an empty string."""
+    none_acceptable: bool
+    """True when no answer is good enough to use."""
+    active_seconds: float
+    """Seconds that a person with this pace would have spent; nobody waits for them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatedLabeler:
+    """Somebody with a persona's taste who judges with noise: Boltzmann choice, so a ranking is a Plackett–Luce draw."""
+
+    name: str
+    persona: Persona
+    reliability: float = 0.9
+    """Share of items judged with attention, in (0, 1]; the others get `careless` times the noise."""
+    temperature: float = 0.2
+    """Scale of the Gumbel noise in utility units at reliability 1; it grows as 1 / reliability."""
+    careless: float = 5.0
+    """Factor on the noise of an item judged without attention."""
+    tie_width: float = 0.15
+    """Noisy utilities closer than this to the best of their group are a tie, in utility units."""
+    position_bias: float = 0.0
+    """Utility added to the first answer shown, falling linearly to none at the last."""
+    seconds_per_item: float = 8.0
+    """Seconds for one item before reading."""
+    seconds_per_word: float = 0.25
+    """Seconds for reading one word."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.reliability <= 1:
+            raise ValueError(f"reliability ({self.reliability}) must be above 0 and at most 1")
+        if min(self.temperature, self.tie_width) < 0:
+            raise ValueError(f"temperature ({self.temperature}) and tie_width ({self.tie_width}) must not be negative")
+
+    def judge(self, *, seed: int, task: str, prompt: str, answers: Sequence[str], repeat: int = 0) -> Judgement:
+        """Rank the answers of one task.
+
+        Args:
+            seed: of the whole simulation; the same seed, task, repeat and order give the same judgement.
+            task: id of the task; only a key of the noise.
+            prompt: the text that the labeler sees above the answers.
+            answers: [K] texts in the order shown.
+            repeat: which time this labeler meets the task; another time has other noise.
+        """
+        rng = random.Random(f"{seed}|{self.name}|{task}|{repeat}")  # noqa: S311  a simulation, not a secret
+        noisy = self._noisy_utilities(rng, prompt, answers)
+        reasons = tuple(unrankable_reason(answer) for answer in answers)
+        ranked = {i: value for i, value in enumerate(noisy) if not reasons[i]}
+        ranks = dense_ranks(ranked, self.tie_width)
+        return Judgement(
+            ranks=tuple(ranks.get(i) for i in range(len(answers))),
+            reasons=reasons,
+            none_acceptable=all(value < self.persona.acceptable for value in ranked.values()),
+            active_seconds=self._seconds(rng, prompt, answers),
+        )
+
+    def _noisy_utilities(self, rng: random.Random, prompt: str, answers: Sequence[str]) -> list[float]:
+        attentive = rng.random() < self.reliability
+        scale = self.temperature / self.reliability * (1.0 if attentive else self.careless)
+        last = max(1, len(answers) - 1)
+        return [
+            self.persona.utility(prompt, answer) + self.position_bias * (1 - i / last) + scale * gumbel(rng)
+            for i, answer in enumerate(answers)
+        ]
+
+    def _seconds(self, rng: random.Random, prompt: str, answers: Sequence[str]) -> float:
+        words = sum(len(words_of(text)) for text in (prompt, *answers))
+        return round((self.seconds_per_item + self.seconds_per_word * words) * rng.lognormvariate(0.0, 0.25), 1)
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words and numbers of a text, in lower case."""
+    return WORD.findall(text.lower())
+
+
+def stem(word: str) -> str:
+    """Return a crude stem: one usual ending off, at most six letters, so that *freeze*, *freezing*, *freezes* meet."""
+    word = CONTRACTION.sub("", word)
+    for suffix in SUFFIXES:
+        if word.endswith(suffix) and len(word) - len(suffix) >= 3:
+            word = word[: -len(suffix)]
+            break
+    if len(word) > 3 and word[-1] == word[-2]:
+        word = word[:-1]
+    return word[:STEM_LETTERS]
+
+
+def content_stems(words: Iterable[str], *, without: frozenset[str] = frozenset()) -> frozenset[str]:
+    """Return the stems of the words that carry a topic."""
+    plain = (CONTRACTION.sub("", word) for word in words)
+    return frozenset(stem(word) for word in plain if len(word) > 1 and word not in FUNCTION_WORDS and word not in without)
+
+
+def is_finished(text: str) -> bool:
+    """True where a text ends as a finished sentence."""
+    text = text.rstrip()
+    return bool(SENTENCE_END.search(text)) and not LIST_NUMBER_END.search(text) and len(words_of(text)) >= 3
+
+
+def plateau(value: float, corners: tuple[float, float, float, float]) -> float:
+    """Return 0 up to the first corner, 1 between the second and the third, 0 from the fourth on, linear between."""
+    zero, low, high, far = corners
+    return min(1.0, max(0.0, min((value - zero) / (low - zero), (far - value) / (far - high))))
+
+
+def repeated_share(words: Sequence[str]) -> float:
+    """Return the share of word trigrams that occurred before in the same text."""
+    runs = list(zip(words, words[1:], words[2:], strict=False))
+    return 1 - len(set(runs)) / len(runs) if runs else 0.0
+
+
+def function_share(words: Sequence[str]) -> float:
+    """Return the share of function words."""
+    return sum(CONTRACTION.sub("", word) in FUNCTION_WORDS for word in words) / len(words) if words else 0.0
+
+
+def unrankable_reason(answer: str) -> str:
+    """Return `empty` or `gibberish` for an answer that nobody can place, else an empty string."""
+    visible = [c for c in answer if not c.isspace()]
+    if not visible:
+        return "empty"
+    letters = sum(c.isalpha() for c in visible)
+    words = words_of(answer)
+    wordless = letters < len(visible) / 2 or "\ufffd" in answer
+    return "gibberish" if wordless or (len(words) >= 8 and function_share(words) == 0) else ""
+
+
+def dense_ranks(utilities: Mapping[int, float], tie_width: float) -> dict[int, int]:
+    """Return dense ranks (1 is best); whoever is closer than `tie_width` to the best of the group ties with it."""
+    ranks: dict[int, int] = {}
+    rank, leader = 0, math.inf
+    for key, value in sorted(utilities.items(), key=lambda item: -item[1]):
+        if rank == 0 or leader - value >= tie_width:
+            rank, leader = rank + 1, value
+        ranks[key] = rank
+    return ranks
+
+
+def gumbel(rng: random.Random) -> float:
+    """Return a standard Gumbel number: the best of utility + Gumbel is a Boltzmann choice."""
+    return -math.log(-math.log(max(rng.random(), 1e-300)))
+
+
+PERSONAS: Mapping[str, Persona] = {
+    persona.name: persona
+    for persona in (
+        Persona(name="concise"),
+        Persona(name="concise-strict", complete=1.2, words_high=34, words_far=60, acceptable=1.4),
+        Persona(name="concise-lenient", complete=0.8, litter=0.4, words_high=46, acceptable=0.9),
+        Persona(name="concise-topical", topic=1.5, length=0.6),
+        Persona(name="concise-tidy", litter=0.9, repetition=2.0, topic=1.0),
+    )
+}
+
+CREW: tuple[SimulatedLabeler, ...] = (
+    SimulatedLabeler(name="sim-1", persona=PERSONAS["concise"], reliability=0.95, position_bias=0.02),
+    SimulatedLabeler(name="sim-2", persona=PERSONAS["concise-strict"], reliability=0.9, seconds_per_item=11.0),
+    SimulatedLabeler(name="sim-3", persona=PERSONAS["concise-lenient"], reliability=0.85, tie_width=0.2, seconds_per_item=6.0),
+    SimulatedLabeler(name="sim-4", persona=PERSONAS["concise-topical"], reliability=0.9, position_bias=-0.03),
+    SimulatedLabeler(name="sim-5", persona=PERSONAS["concise-tidy"], reliability=0.7, position_bias=0.08, seconds_per_word=0.15),
+)

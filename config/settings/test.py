@@ -1,0 +1,19 @@
+"""Settings of the test suite: real PostgreSQL and Redis, cheap password hashing, files under a temporary directory."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+os.environ.setdefault("PLUMBLINE_VAR", tempfile.mkdtemp(prefix="plumbline-test-"))
+
+from config.settings.base import *  # noqa: E402, F403
+
+ALLOWED_HOSTS = ["localhost", "127.0.0.1", "testserver"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+STORAGES = {**STORAGES, "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}  # noqa: F405
+MODEL_ROOTS = [Path(VAR_DIR) / "models"]  # noqa: F405
+DATABASES["default"]["CONN_MAX_AGE"] = 0  # noqa: F405
+RUN_HEARTBEAT_SECONDS = 1
+RUN_DEAD_AFTER_SECONDS = 6

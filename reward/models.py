@@ -1,0 +1,55 @@
+"""Frozen datasets of preferences and the reward models trained on them."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from accounts.models import PublicModel, User, Workspace
+from annotation.models import Campaign, Ranking
+from runs.models import Run
+
+
+class Snapshot(PublicModel):
+    """The rankings of a campaign as they stood at one moment; its rows and its hash never change."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="snapshots")
+    campaign = models.ForeignKey(Campaign, on_delete=models.PROTECT, related_name="snapshots")
+    number = models.PositiveIntegerField()
+    sha256 = models.CharField(max_length=64)
+    """Of groups.jsonl in the artifact store: the same rankings give the same hash."""
+    rankings = models.ManyToManyField(Ranking, related_name="snapshots")
+    num_rankings = models.PositiveIntegerField()
+    num_groups = models.PositiveIntegerField()
+    num_pairs = models.PositiveIntegerField()
+    num_heldout_pairs = models.PositiveIntegerField()
+    agreement_alpha = models.FloatField(null=True)
+    """Krippendorff's alpha over pairs; null where nothing was judged twice."""
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["campaign", "number"], name="snapshot_number_once")]
+
+    def __str__(self) -> str:
+        return f"{self.campaign.name} #{self.number}"
+
+
+class RewardModel(PublicModel):
+    """A version of a reward model: weights by hash, the data it learned from, and how it did on held-out prompts."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="reward_models")
+    number = models.PositiveIntegerField()
+    run = models.OneToOneField(Run, on_delete=models.PROTECT, related_name="reward_model")
+    snapshot = models.ForeignKey(Snapshot, on_delete=models.PROTECT, related_name="reward_models")
+    base_uri = models.CharField(max_length=200)
+    base_label = models.CharField(max_length=200)
+    sha256 = models.CharField(max_length=64)
+    """Of the model directory's manifest in the artifact store."""
+    metrics = models.JSONField(default=dict)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["workspace", "number"], name="reward_model_number_once")]
+
+    def __str__(self) -> str:
+        return f"RM {self.number}"

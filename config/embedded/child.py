@@ -1,0 +1,41 @@
+"""Stands for a moment between the supervisor and a program, then becomes it.
+
+Run as a plain file by the interpreter: `child.py PARENT_PID DEATH_SIGNAL UID GID DIRECTORY COMMAND...`. A preexec_fn
+would do the same, but is unsafe once the parent has threads. The order matters: changing the user clears the death
+signal, and a parent that died before prctl would never send it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    parent, death_signal, uid, gid = (int(value) for value in sys.argv[1:5])
+    directory, command = sys.argv[5], sys.argv[6:]
+    if uid >= 0:
+        os.setgroups([])
+        os.setgid(gid)
+        os.setuid(uid)
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
+    if os.getppid() != parent:
+        sys.exit("the supervisor ended before its child began")
+    os.umask(0o077)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    try:
+        os.chdir(directory)
+        os.execvp(command[0], command)  # noqa: S606 - becoming the command is the purpose
+    except OSError as error:
+        sys.exit(f"{error.strerror}: {error.filename}")
+
+
+if __name__ == "__main__":
+    main()

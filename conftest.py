@@ -1,0 +1,90 @@
+"""The test run's machine: PostgreSQL, Redis and a browser, started once and shared by all workers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from config import embedded
+from tests import browser_setup
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+_machine = contextlib.ExitStack()
+_started = False
+
+
+def _is_xdist_worker() -> bool:
+    return "PYTEST_XDIST_WORKER" in os.environ
+
+
+def _start_services() -> None:
+    """Start the services that config.settings.test pointed the URLs at; URLs from outside are left alone."""
+    global _started
+    directory = os.environ.get(embedded.TEST_DIRECTORY)
+    if directory is None or _started or _is_xdist_worker():
+        return
+    _started = True
+    _machine.enter_context(embedded.services("test", Path(directory)))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Workers only run tests: the files they share belong to the process that started them.
+    if _is_xdist_worker():
+        return
+    var = os.environ.get("PLUMBLINE_VAR", "")
+    if Path(var).parent == Path(tempfile.gettempdir()) and Path(var).name.startswith("plumbline-test-"):
+        _machine.callback(shutil.rmtree, var, ignore_errors=True)
+    if getattr(config.option, "numprocesses", None):
+        _start_services()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    _machine.close()
+
+
+@pytest.fixture(scope="session")
+def services_running() -> None:
+    """PostgreSQL and Redis are up. Without xdist they start here, so that a run of pure tests starts nothing."""
+    _start_services()
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(services_running: None) -> None:
+    """pytest-django asks for this before it creates the test database."""
+
+
+@pytest.fixture(scope="session")
+def chromium(services_running: None) -> Iterator[Browser]:
+    """A headless Chromium; tests that ask for it are skipped where none could be had."""
+    executable = browser_setup.find()
+    if executable is None:
+        pytest.skip("no Chromium on this machine; `make test` tries to install one")
+    from playwright.sync_api import sync_playwright
+
+    # Playwright's synchronous API keeps an event loop in this thread, which Django would refuse to query from.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    """A fresh page, 1440 x 900, in a context of its own; any uncaught script error fails the test."""
+    context = chromium.new_context(viewport={"width": 1440, "height": 900})
+    errors: list[str] = []
+    page = context.new_page()
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    context.close()
+    assert errors == []

@@ -1,0 +1,1 @@
+"""Training and evaluation of reward models: plain PyTorch, no Django."""

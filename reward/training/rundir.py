@@ -1,0 +1,409 @@
+"""The child's side of a run directory: spec in, events, checkpoints and one outcome out.
+
+    run.json  events.jsonl  checkpoints/step-000010/  artifacts/  control  lock  outcome.json
+
+A step number in an event or a checkpoint means "after this step": a checkpoint of step 10 holds what the metrics of steps
+up to and including 10 describe, so a resume cuts the events behind it and goes on with step 11.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import json
+import math
+import os
+import resource
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from reward.training import checkpoints
+from reward.training.configuration import from_dict
+from reward.training.files import replace_json
+
+EXIT_REFUSED = 1
+EXIT_CRASHED = 70
+EXIT_LOCKED = 73
+EXIT_STOPPED = 75
+
+PROGRESS_INTERVAL_SECONDS = 0.5
+RESERVE_BYTES = 64 * 1024
+PR_SET_PDEATHSIG = 1
+
+Status = Literal["succeeded", "failed", "cancelled"]
+Level = Literal["info", "warning"]
+Config = TypeVar("Config")
+
+
+class TrainingRefused(Exception):
+    """An expected failure: one sentence for people and a code. It becomes the failed outcome of the run."""
+
+    def __init__(self, message: str, *, code: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+
+
+class LockHeld(Exception):
+    """Another process is working in this run directory."""
+
+
+class Stopped(Exception):
+    """SIGTERM was received: leave without an outcome so that the run can be resumed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSpec:
+    """run.json, read."""
+
+    run: str
+    kind: str
+    attempt: int
+    seed: int
+    config: Mapping[str, Any]
+    inputs: Mapping[str, Mapping[str, Any]]
+    threads: int
+    device: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a handler returns. Artifacts are paths below the run directory; None in metrics means unknown."""
+
+    status: Literal["succeeded", "cancelled"] = "succeeded"
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
+    artifacts: Mapping[str, Path] = field(default_factory=dict)
+
+
+Handler = Callable[["RunDirectory"], Outcome]
+
+
+class RunDirectory:
+    """One locked run directory. Made by `open`; the lock is held until the process ends or `close` is called."""
+
+    def __init__(self, path: Path, lock: int) -> None:
+        self.path = path
+        self._lock = lock
+        self._started = time.monotonic()
+        self._last_progress = -math.inf
+        self.stopping = False
+        self._write_reserve()
+        self.spec = _read_spec(path)
+        self._resume()
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunDirectory:
+        """Lock the directory, choose the checkpoint to resume from and cut the events back to it.
+
+        Raises:
+            LockHeld: another process holds the lock.
+            TrainingRefused: run.json cannot be read (`bad_spec`).
+        """
+        path = Path(path).resolve()
+        lock = take_lock(path)
+        try:
+            return cls(path, lock)
+        except BaseException:
+            os.close(lock)
+            raise
+
+    def close(self) -> None:
+        """Release the lock (a process that ends releases it anyway)."""
+        self._events.close()
+        os.close(self._lock)
+
+    # Reading
+
+    def config(self, cls: type[Config]) -> Config:
+        """The spec's config as `cls`; a wrong setting is refused with the setting's name (`bad_config`)."""
+        try:
+            return from_dict(cls, self.spec.config)
+        except ValueError as error:
+            raise TrainingRefused(
+                f"The configuration of this run cannot be used: {error}.", code="bad_config"
+            ) from None
+
+    def input(self, name: str) -> Path:
+        """Path of the input `name`. Raises TrainingRefused (`input_missing`) when it is not named or not there."""
+        entry = self.spec.inputs.get(name)
+        if entry is None:
+            raise TrainingRefused(f"This run needs an input named {name}, and none was given.", code="input_missing")
+        path = Path(entry["path"])
+        if not path.exists():
+            raise TrainingRefused(f"The input {name} is not at {path}; fetch it again and retry.", code="input_missing")
+        return path
+
+    def cancelled(self) -> bool:
+        """Ask at every step boundary: True once the launcher wants the run cancelled.
+
+        Raises:
+            Stopped: SIGTERM was received (see `stopping`, set before, for a last checkpoint).
+        """
+        if self.stopping:
+            raise Stopped
+        try:
+            return bool(json.loads((self.path / "control").read_text()).get("command") == "cancel")
+        except (FileNotFoundError, ValueError, AttributeError):
+            return False
+
+    def latest_checkpoint(self) -> tuple[int, Path] | None:
+        """Step and directory of the newest checkpoint that verifies, or None on a first start."""
+        return self._checkpoint
+
+    def artifact_path(self, name: str) -> Path:
+        """Where to write the artifact `name` (its parent exists)."""
+        folder = self.path / "artifacts"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder / name
+
+    # Telling
+
+    def metrics(self, step: int, **values: float) -> None:
+        """Metrics of one step. What is not finite has no JSON number and nothing to plot: it is left out."""
+        finite = {name: float(value) for name, value in values.items() if math.isfinite(value)}
+        self._event(type="metrics", step=step, metrics=finite)
+
+    def progress(self, phase: str, done: int, total: int, unit: str) -> None:
+        """Progress of a phase; at most two events a second are written, the last one of a phase always."""
+        now = time.monotonic()
+        if done < total and now - self._last_progress < PROGRESS_INTERVAL_SECONDS:
+            return
+        self._last_progress = now
+        self._event(type="progress", phase=phase, done=done, total=total, unit=unit)
+
+    def note(self, code: str, message: str, level: Level = "info") -> None:
+        """One sentence for people."""
+        self._event(type="note", level=level, code=code, message=message)
+
+    def save_checkpoint(self, step: int, write: Callable[[Path], None]) -> None:
+        """Write a checkpoint atomically and keep the last two.
+
+        `write` gets an empty directory and puts safetensors and JSON files there.
+        """
+        self._events.flush()
+        os.fsync(self._events.fileno())
+        target = checkpoints.save(self._checkpoints, step, write)
+        self._checkpoint = (step, target)
+        self._event(type="checkpoint", step=step, path=str(target.relative_to(self.path)))
+
+    def finish(
+        self,
+        status: Status,
+        metrics: Mapping[str, float | None] | None = None,
+        artifacts: Mapping[str, Path] | None = None,
+        error: TrainingRefused | None = None,
+    ) -> None:
+        """Write outcome.json, the last file of a run."""
+        found = {name: {"path": str(Path(path).relative_to(self.path))} for name, path in (artifacts or {}).items()}
+        _write_outcome(self.path, status, metrics or {}, found, error, seconds=time.monotonic() - self._started)
+
+    # Inside
+
+    @property
+    def _checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    def _resume(self) -> None:
+        self._checkpoint, rejected = checkpoints.newest_valid(self._checkpoints)
+        step = None if self._checkpoint is None else self._checkpoint[0]
+        cut_events(self.path / "events.jsonl", step)
+        self._events = (self.path / "events.jsonl").open("a", encoding="utf-8")
+        start = "from the beginning" if step is None else f"from step {step}"
+        for bad_step, reason in rejected:
+            message = f"The checkpoint of step {bad_step} does not verify ({reason}); the run goes on {start}."
+            self.note("checkpoint_rejected", message, level="warning")
+        if step is not None:
+            print(f"attempt {self.spec.attempt}: resuming {start}", flush=True)
+
+    def _event(self, **event: Any) -> None:
+        line = {"type": event.pop("type"), "time": time.time(), **event}
+        self._events.write(json.dumps(line, allow_nan=False) + "\n")
+        self._events.flush()
+
+    def _write_reserve(self) -> None:
+        # Freed before outcome.json is written, so that a full disk can still be reported.
+        (self.path / ".reserve").write_bytes(b"\0" * RESERVE_BYTES)
+
+
+def take_lock(path: Path) -> int:
+    """Lock RUN_DIR/lock for the life of the returned descriptor. Raises LockHeld."""
+    lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            raise LockHeld(f"{path} is in use by another process") from None
+        raise
+    return lock
+
+
+def cut_events(path: Path, step: int | None) -> None:
+    """Cut events.jsonl back to what stood there at the checkpoint of `step` (None: to nothing).
+
+    Everything from the first metrics or checkpoint behind `step` on is dropped, and everything behind the checkpoint's own event:
+    what follows will be told again. A torn last line goes too.
+    """
+    if not path.exists():
+        return
+    kept: list[bytes] = []
+    for line in path.read_bytes().splitlines(keepends=True) if step is not None else ():
+        try:
+            event = json.loads(line)
+        except ValueError:
+            break
+        if event.get("step", -1) > step or not line.endswith(b"\n"):
+            break
+        kept.append(line)
+        if event["type"] == "checkpoint" and event["step"] == step:
+            break
+    temporary = path.with_name(".events.tmp")
+    temporary.write_bytes(b"".join(kept))
+    temporary.replace(path)
+
+
+def main(argv: Sequence[str], handlers: Mapping[str, Handler]) -> int:
+    """Run the kind that RUN_DIR/run.json names and return the exit code.
+
+    0 outcome written; 1 failed outcome written; 70 crashed; 73 locked; 75 stopped by SIGTERM, to be resumed.
+    """
+    if len(argv) != 2:
+        print(f"usage: {argv[0]} RUN_DIR", file=sys.stderr)
+        return 2
+    _die_with_parent()
+    os.umask(0o077)
+    path = Path(argv[1]).resolve()
+    try:
+        if _succeeded_before(path):
+            return 0
+        run = RunDirectory.open(path)
+    except LockHeld as error:
+        print(error, file=sys.stderr)
+        return EXIT_LOCKED
+    except Exception as error:
+        return _fail(path, error)
+    _stop_on_sigterm(run)
+    return _handle(run, handlers)
+
+
+def _handle(run: RunDirectory, handlers: Mapping[str, Handler]) -> int:
+    try:
+        handler = handlers.get(run.spec.kind)
+        if handler is None:
+            raise TrainingRefused(f"{run.spec.kind} is not a kind of run that this program knows.", code="unknown_kind")
+        _prepare_torch(run.spec)
+        outcome = handler(run)
+        run.finish(outcome.status, outcome.metrics, outcome.artifacts)
+    except Stopped:
+        print("stopped by SIGTERM; the run can be resumed", flush=True)
+        return EXIT_STOPPED
+    except Exception as error:
+        return _fail(run.path, error)
+    return 0
+
+
+def _fail(path: Path, error: Exception) -> int:
+    """A refusal or a full disk becomes the failed outcome; anything else is a crash, told in the log."""
+    traceback.print_exception(error)
+    if disk_is_full(error):
+        message = f"The disk that holds {path} is full; free some space there and start the run again."
+        error = TrainingRefused(message, code="disk_full")
+        checkpoints.remove_unfinished(path / "checkpoints")
+    if not isinstance(error, TrainingRefused):
+        return EXIT_CRASHED
+    try:
+        _write_outcome(path, "failed", {}, {}, error, seconds=None)
+    except OSError:
+        traceback.print_exc()
+        return EXIT_CRASHED
+    return EXIT_REFUSED
+
+
+def disk_is_full(error: BaseException) -> bool:
+    """Whether `error` (or its cause) says that no space is left; safetensors says it only in its message."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    if f"os error {errno.ENOSPC}" in str(error):
+        return True
+    return error.__cause__ is not None and disk_is_full(error.__cause__)
+
+
+def _read_spec(path: Path) -> RunSpec:
+    try:
+        data = json.loads((path / "run.json").read_text())
+        if data["format"] != 1:
+            raise ValueError(f"format {data['format']} is not known")
+        return RunSpec(**{name: data[name] for name in RunSpec.__dataclass_fields__})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        message = f"run.json in {path} cannot be read ({error}); start the run again from the site."
+        raise TrainingRefused(message, code="bad_spec") from None
+
+
+def _succeeded_before(path: Path) -> bool:
+    """A run that succeeded is not done twice; a failed or cancelled outcome gives way to the new attempt."""
+    try:
+        status = json.loads((path / "outcome.json").read_text())["status"]
+    except (OSError, ValueError, KeyError):
+        return False
+    if status == "succeeded":
+        return True
+    lock = take_lock(path)
+    (path / "outcome.json").unlink(missing_ok=True)
+    os.close(lock)
+    return False
+
+
+def _write_outcome(
+    path: Path,
+    status: Status,
+    metrics: Mapping[str, float | None],
+    artifacts: Mapping[str, Mapping[str, str]],
+    error: TrainingRefused | None,
+    *,
+    seconds: float | None,
+) -> None:
+    (path / ".reserve").unlink(missing_ok=True)
+    known = {k: float(v) if v is not None and math.isfinite(v) else None for k, v in metrics.items()}
+    outcome = {
+        "status": status,
+        "error": None if error is None else {"code": error.code, "message": error.message},
+        "metrics": known,
+        "artifacts": artifacts,
+        "seconds": seconds,
+        "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+    replace_json(path / "outcome.json", outcome)
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel for SIGKILL when the launcher dies, so that no trainer outlives its worker (Linux only)."""
+    if not sys.platform.startswith("linux"):
+        return
+    parent = os.getppid()
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _stop_on_sigterm(run: RunDirectory) -> None:
+    def stop(signum: int, frame: object) -> None:
+        run.stopping = True
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second one ends the process at once
+
+    signal.signal(signal.SIGTERM, stop)
+
+
+def _prepare_torch(spec: RunSpec) -> None:
+    import torch  # takes seconds; the lock and the death signal come first
+
+    torch.set_num_threads(spec.threads)
+    torch.use_deterministic_algorithms(True)
+    torch.manual_seed(spec.seed)

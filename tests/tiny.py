@@ -1,0 +1,84 @@
+"""Builders of a tiny random Llama and its byte-level BPE tokenizer: whole loops in seconds, nothing downloaded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+SENTENCES = (
+    "The plumb line hangs still and shows what is upright.",
+    "People rank the answers, and the model learns from them.",
+    "Name three colours that you can see in a garden.",
+    "Why is the sky blue? Because air scatters blue light most.",
+)
+SPECIALS = {"pad": "<|pad|>", "bos": "<|begin|>", "eos": "<|end|>"}
+CHAT_TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n{% endfor %}"
+    "{% if add_generation_prompt %}assistant: {% endif %}"
+)
+
+
+def build_tiny_model(
+    path: str | Path,
+    *,
+    seed: int = 0,
+    vocab_size: int = 262,
+    hidden_size: int = 64,
+    layers: int = 2,
+    initializer_range: float = 0.02,
+    chat_template: bool = True,
+) -> Path:
+    """Write a model directory (float32 safetensors, tokenizer, plumbline.json) to `path` and return it.
+
+    Every byte is a token, so any text can be encoded; bos, eos and pad are three different tokens; vocab_size >= 259.
+    """
+    path = Path(path)
+    path.mkdir(parents=True, exist_ok=True)
+    tokenizer = _tokenizer(vocab_size, chat_template=chat_template)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=hidden_size,
+        intermediate_size=2 * hidden_size,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        initializer_range=initializer_range,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        LlamaForCausalLM(config).save_pretrained(str(path))
+    tokenizer.save_pretrained(str(path))
+    meta = {"format": 1, "kind": "policy", "base": "tiny random Llama", "licence": "Apache-2.0", "source_uri": "tiny"}
+    (path / "plumbline.json").write_text(json.dumps(meta))
+    return path
+
+
+def _tokenizer(vocab_size: int, *, chat_template: bool) -> PreTrainedTokenizerFast:
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=list(SPECIALS.values()),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    backend.train_from_iterator(SENTENCES, trainer)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        pad_token=SPECIALS["pad"],
+        bos_token=SPECIALS["bos"],
+        eos_token=SPECIALS["eos"],
+    )
+    if chat_template:
+        tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer

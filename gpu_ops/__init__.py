@@ -1,0 +1,31 @@
+"""Losses of RLHF as one function each. T tokens, D hidden, V vocabulary; True in a mask takes part.
+
+Every op has a reference (the definition, plain PyTorch) and the fused ones a chunked path that never holds [T, V].
+GPU_OPS=reference|torch chooses; `path()` says which and why.
+"""
+
+from __future__ import annotations
+
+from gpu_ops.dispatch import path
+from gpu_ops.linear_logp import LinearLogp, linear_logp
+from gpu_ops.linear_ppo_loss import LinearPPO, PPOLossMetrics, linear_ppo_loss
+from gpu_ops.pooling import last_token_scores
+from gpu_ops.preferences import grouped_preference_loss, plackett_luce_loss
+from gpu_ops.values import GAE, ValueLoss, gae, value_loss, whiten
+
+__all__ = [
+    "GAE",
+    "LinearLogp",
+    "LinearPPO",
+    "PPOLossMetrics",
+    "ValueLoss",
+    "gae",
+    "grouped_preference_loss",
+    "last_token_scores",
+    "linear_logp",
+    "linear_ppo_loss",
+    "path",
+    "plackett_luce_loss",
+    "value_loss",
+    "whiten",
+]

@@ -1,0 +1,81 @@
+"""Refusals shared by the doors. Each sentence names both numbers. Masked slots are never looked at."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def autocast_dtype(hidden: Tensor) -> torch.dtype | None:
+    """The dtype autocast asks GEMMs to run in on hidden's device; None when it is off or hidden is float64."""
+    device = hidden.device.type
+    if hidden.dtype == torch.float64 or not torch.is_autocast_enabled(device):
+        return None
+    return torch.get_autocast_dtype(device)
+
+
+def same_shape(name: str, tensor: Tensor, like_name: str, like: Tensor) -> None:
+    if tensor.shape != like.shape:
+        raise ValueError(f"{name} has shape {tuple(tensor.shape)} but {like_name} has shape {tuple(like.shape)}")
+
+
+def is_mask(name: str, mask: Tensor) -> None:
+    if mask.dtype != torch.bool:
+        raise ValueError(f"{name} has dtype {mask.dtype} but must be {torch.bool} (True takes part)")
+
+
+def is_index(name: str, index: Tensor) -> None:
+    if index.dtype != torch.int64 or index.dim() != 1:
+        raise ValueError(f"{name} must be [P] {torch.int64}, got shape {tuple(index.shape)} {index.dtype}")
+
+
+def within(name: str, index: Tensor, limit: int, what: str) -> None:
+    """Every entry of index lies in 0..limit-1."""
+    if index.numel() == 0:
+        return
+    low, high = int(index.min()), int(index.max())
+    if low < 0 or high >= limit:
+        raise ValueError(f"{name} spans {low}..{high} but must lie in 0..{limit - 1} ({what})")
+
+
+def finite(name: str, values: Tensor) -> None:
+    bad = values.numel() - int(torch.isfinite(values).sum())
+    if bad:
+        raise ValueError(f"{name} is not finite at {bad} of {values.numel()} positions that take part")
+
+
+def positive(name: str, value: float) -> None:
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{name} ({value}) must be finite and greater than 0")
+
+
+def denominator(value: float | Tensor) -> None:
+    if isinstance(value, Tensor) and value.numel() != 1:
+        raise ValueError(f"denominator must hold 1 number, got shape {tuple(value.shape)}")
+    positive("denominator", float(value))
+
+
+def projection(
+    hidden: Tensor, weight: Tensor, ids: Tensor, mask: Tensor | None, temperature: float, softcap: float | None
+) -> Tensor | None:
+    """Check what both fused heads take; return the rows that take part ([N] int64), or None for all of them."""
+    if hidden.dim() != 2 or weight.dim() != 2 or hidden.shape[1] != weight.shape[1]:
+        raise ValueError(f"hidden {tuple(hidden.shape)} must be [T, D] and weight {tuple(weight.shape)} [V, D], same D")
+    if ids.shape != hidden.shape[:1] or ids.dtype != torch.int64:
+        raise ValueError(
+            f"ids must be [{hidden.shape[0]}] {torch.int64} like hidden's rows, got {tuple(ids.shape)} {ids.dtype}"
+        )
+    if not (hidden.is_floating_point() and weight.is_floating_point()):
+        raise ValueError(f"hidden ({hidden.dtype}) and weight ({weight.dtype}) must be floating point")
+    if hidden.dtype != weight.dtype and autocast_dtype(hidden) is None:
+        raise ValueError(f"hidden is {hidden.dtype} but weight is {weight.dtype}; cast one, or use autocast")
+    positive("temperature", temperature)
+    if softcap is not None:
+        positive("softcap", softcap)
+    rows = None
+    if mask is not None:
+        same_shape("mask", mask, "ids", ids)
+        is_mask("mask", mask)
+        rows = None if bool(mask.all()) else mask.nonzero().squeeze(1)
+    within("ids", ids if rows is None else ids[rows], weight.shape[0], f"weight holds {weight.shape[0]} tokens")
+    return rows

@@ -1,0 +1,99 @@
+"""PPO's policy loss straight from hidden states: log-probability, entropy, ratio, clip and KL in one pass."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from gpu_ops import checks, dispatch
+from gpu_ops.linear_ppo_loss import chunked, reference
+from gpu_ops.linear_ppo_loss.objective import Objective, PPOLossMetrics
+from gpu_ops.linear_ppo_loss.reference import LinearPPO, Tokens
+
+__all__ = ["LinearPPO", "PPOLossMetrics", "linear_ppo_loss"]
+
+
+def linear_ppo_loss(
+    hidden: Tensor,
+    weight: Tensor,
+    ids: Tensor,
+    old_logp: Tensor | None,
+    advantages: Tensor,
+    mask: Tensor | None,
+    *,
+    temperature: float = 1.0,
+    softcap: float | None = None,
+    ref_logp: Tensor | None = None,
+    clip_low: float = 0.2,
+    clip_high: float = 0.2,
+    dual_clip: float | None = None,
+    entropy_coef: float = 0.0,
+    kl_coef: float = 0.0,
+    kl_kind: str = "k3",
+    denominator: float | Tensor,
+    loss_scale: float = 1.0,
+) -> LinearPPO:
+    """loss = loss_scale / denominator * sum_t [policy_t + kl_coef kl_t - entropy_coef H_t]; terms in `objective.py`.
+
+    PPO-clip (Schulman et al. 2017, eq. 7) with separate bounds (DAPO's clip-higher) and dual clip (Ye et al. 2020,
+    eq. 5). The gradient is taken in the forward pass; backward only scales it. Only the loss carries a gradient.
+
+    Args:
+        hidden, weight, ids, temperature, softcap: as in linear_logp.
+        old_logp: [T] of the sampling policy at the same temperature, nats; None means on policy, ratio 1.
+        advantages: [T].
+        mask: [T] bool, True takes part; None is all. Masked slots may hold NaN and any id, and cost no GEMM.
+        ref_logp: [T] of the reference policy; needed for kl_coef, otherwise only kl_ref is reported.
+        clip_low, clip_high: the ratio is held in [1 - clip_low, 1 + clip_high]. Log-ratios are held at ±20.
+        dual_clip: for negative advantages the loss is at most -advantage * dual_clip; above 1 + clip_high.
+        entropy_coef: weight of the entropy bonus. kl_coef, kl_kind: weight and estimator of KL as a loss.
+        denominator: what the sum is divided by: the token count of the whole optimizer step, over micro-batches and
+            ranks, so that accumulation changes nothing. Not looked at where no token takes part.
+        loss_scale: a further factor.
+
+    Returns:
+        LinearPPO; metrics are SUMS over tokens, so that they add up over micro-batches.
+
+    Raises:
+        ValueError: shapes or dtypes that do not fit, an id outside the vocabulary, old_logp, advantages or ref_logp
+            not finite where they take part, kl_coef without ref_logp, a loss that is not finite.
+    """
+    rows = checks.projection(hidden, weight, ids, mask, temperature, softcap)
+    objective = Objective(
+        clip_low=clip_low,
+        clip_high=clip_high,
+        dual_clip=dual_clip,
+        entropy_coef=entropy_coef,
+        kl_coef=kl_coef,
+        kl_kind=kl_kind,
+    )
+    if kl_coef and ref_logp is None:
+        raise ValueError(f"kl_coef ({kl_coef}) needs ref_logp, which is None")
+    dtype = torch.promote_types(hidden.dtype, torch.float32)
+    tokens = _compact(rows, ids, {"old_logp": old_logp, "advantages": advantages, "ref_logp": ref_logp}, dtype)
+    scale = torch.zeros((), dtype=dtype, device=hidden.device)
+    if tokens.ids.numel():
+        checks.denominator(denominator)
+        scale = scale + loss_scale / (denominator.detach() if isinstance(denominator, Tensor) else denominator)
+    compute = reference.linear_ppo_loss if dispatch.path().name == "reference" else chunked.linear_ppo_loss
+    result = compute(
+        hidden, weight, tokens, objective, temperature=temperature, softcap=softcap, scale=scale.reshape(()).to(dtype)
+    )
+    checks.finite("loss (so hidden or weight)", result.loss.detach())
+    return result
+
+
+def _compact(rows: Tensor | None, ids: Tensor, given: dict[str, Tensor | None], dtype: torch.dtype) -> Tokens:
+    """Drop masked slots and refuse what is not finite among the rest."""
+    kept: dict[str, Tensor | None] = {}
+    for name, values in given.items():
+        if values is None:
+            kept[name] = None
+            continue
+        checks.same_shape(name, values, "ids", ids)
+        taken = values.detach() if rows is None else values.detach()[rows]
+        checks.finite(name, taken)
+        kept[name] = taken.to(dtype)
+    advantages = kept["advantages"]
+    assert advantages is not None
+    return Tokens(rows, ids if rows is None else ids[rows], kept["old_logp"], advantages, kept["ref_logp"])

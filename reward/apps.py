@@ -1,7 +1,22 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class RewardConfig(AppConfig):
     name = "reward"
+
+    def ready(self) -> None:
+        from reward.services import TRAIN_KIND, register_reward_model
+        from runs.kinds import RunKind, register
+
+        register(
+            RunKind(
+                name=TRAIN_KIND,
+                title=_("Reward model"),
+                module="reward.training",
+                config="reward.training.config.RewardConfig",
+                on_outcome=register_reward_model,
+            )
+        )

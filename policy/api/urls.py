@@ -1,5 +1,18 @@
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver
+from django.urls import path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from policy.api import views
+
+urlpatterns = [
+    path("lineages/", views.LineageList.as_view(), name="api-lineage-list"),
+    path("checkpoints/", views.CheckpointList.as_view(), name="api-checkpoint-list"),
+    path("checkpoints/import/", views.ImportModel.as_view(), name="api-checkpoint-import"),
+    path("checkpoints/<uuid:public_id>/", views.CheckpointDetail.as_view(), name="api-checkpoint-detail"),
+    path("checkpoints/<uuid:public_id>/verify/", views.CheckpointVerify.as_view(), name="api-checkpoint-verify"),
+    path("checkpoints/<uuid:public_id>/ppo/", views.PPO.as_view(), name="api-checkpoint-ppo"),
+    path("samplings/", views.Sample.as_view(), name="api-sample"),
+    path("follows/", views.FollowList.as_view(), name="api-follow-list"),
+    path("win-rate-studies/", views.StudyList.as_view(), name="api-study-list"),
+    path("win-rate-studies/<uuid:public_id>/", views.StudyDetail.as_view(), name="api-study-detail"),
+]

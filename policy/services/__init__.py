@@ -1,0 +1,25 @@
+"""Every mutation of the policy room has one door here."""
+
+from __future__ import annotations
+
+from policy.services.checkpoints import import_model, register_import, verify_checkpoint
+from policy.services.following import feed_followers, follow, unfollow
+from policy.services.sampling import receive_answers, start_sampling
+from policy.services.training import receive_policy, start_ppo
+from policy.services.win_rate import WinRate, start_win_rate, win_rate
+
+__all__ = [
+    "WinRate",
+    "feed_followers",
+    "follow",
+    "import_model",
+    "receive_answers",
+    "receive_policy",
+    "register_import",
+    "start_ppo",
+    "start_sampling",
+    "start_win_rate",
+    "unfollow",
+    "verify_checkpoint",
+    "win_rate",
+]

@@ -1,0 +1,83 @@
+"""The rankings of a campaign as groups.jsonl: the one format a reward model is trained from.
+
+A group is a prompt, every answer of it that somebody ranked, and one pair per labeler and comparable couple of answers.
+Preferences are kept as said: nothing is averaged, and the pairs of a prompt need not be a weak order.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from annotation.models import Campaign, Completion, Prompt, Ranking, Split
+from annotation.pairs import current_rankings, ranking_pairs
+
+TRAINED_SPLITS = (Split.TRAIN, Split.VALIDATION)
+"""Test prompts are read once, for the win rate; their rankings never reach a reward model."""
+
+
+class Groups(NamedTuple):
+    lines: list[dict[str, Any]]
+    rankings: list[Ranking]
+
+    @property
+    def data(self) -> bytes:
+        """Canonical JSON lines: the same rankings give the same bytes."""
+        rows = (json.dumps(line, sort_keys=True, ensure_ascii=False, separators=(",", ":")) for line in self.lines)
+        return "".join(f"{row}\n" for row in rows).encode()
+
+    def count_pairs(self, split: str) -> int:
+        return sum(len(line["pairs"]) for line in self.lines if line["split"] == split)
+
+
+def build_groups(campaign: Campaign) -> Groups:
+    """Read the campaign's current rankings on train and validation prompts, grouped by prompt in a stable order."""
+    rankings = list(
+        current_rankings(campaign)
+        .filter(task__prompt__split__in=TRAINED_SPLITS)
+        .select_related("task__prompt", "labeler")
+        .prefetch_related("items__completion")
+        .order_by("task__prompt__public_id", "labeler__public_id", "public_id")
+    )
+    by_prompt: dict[int, list[Ranking]] = {}
+    for ranking in rankings:
+        by_prompt.setdefault(ranking.task.prompt_id, []).append(ranking)
+    lines = (_group(said[0].task.prompt, said) for said in by_prompt.values())
+    return Groups([line for line in lines if line["pairs"]], rankings)
+
+
+def _group(prompt: Prompt, rankings: Iterable[Ranking]) -> dict[str, Any]:
+    rankings = list(rankings)
+    completions = {item.completion_id: item.completion for ranking in rankings for item in ranking.items.all()}
+    ordered = sorted(completions.values(), key=lambda completion: str(completion.public_id))
+    place = {completion.pk: index for index, completion in enumerate(ordered)}
+    return {
+        "prompt_id": str(prompt.public_id),
+        "split": prompt.split,
+        "messages": prompt.messages,
+        "completions": [_completion(completion) for completion in ordered],
+        "pairs": [pair for ranking in rankings for pair in _pairs(ranking, place)],
+    }
+
+
+def _completion(completion: Completion) -> dict[str, Any]:
+    return {
+        "id": str(completion.public_id),
+        "text": completion.text,
+        "token_ids": completion.token_ids,
+        "tokenizer_sha256": completion.tokenizer_sha256 or None,
+        "finish_reason": completion.finish_reason or None,
+    }
+
+
+def _pairs(ranking: Ranking, place: dict[int, int]) -> Iterator[dict[str, Any]]:
+    for first, second, outcome in ranking_pairs(ranking.items.all()):
+        yield {
+            "first": place[first],
+            "second": place[second],
+            "outcome": outcome,
+            "weight": 1.0,
+            "labeler": str(ranking.labeler.public_id),
+            "strength": ranking.strength,
+        }

@@ -1,0 +1,128 @@
+"""Freeze what people said, train a reward model on it, register the version."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Max
+from django.utils.translation import gettext as _
+
+from accounts.errors import Refused
+from accounts.models import AuditEvent, User
+from annotation.models import Campaign, Split
+from annotation.queries import agreement
+from reward.groups import Groups, build_groups
+from reward.models import RewardModel, Snapshot
+from runs.artifacts import store
+from runs.model_uris import resolve
+from runs.models import Run
+from runs.services import InputRef, create_run
+
+TRAIN_KIND = "reward.train"
+MIN_TRAIN_PAIRS = 8
+MIN_HELDOUT_PAIRS = 4
+
+
+@transaction.atomic
+def freeze_snapshot(*, campaign: Campaign, by: User | None) -> Snapshot:
+    """Write the campaign's rankings, as they stand now, to the artifact store under their hash.
+
+    Also: two freezes without a ranking between them give one snapshot.
+
+    Raises:
+        Refused: fewer than 8 pairs on train prompts or 4 on validation prompts (`too_few_rankings`).
+    """
+    Campaign.objects.select_for_update().get(pk=campaign.pk)
+    groups = build_groups(campaign)
+    _refuse_too_few(groups)
+    stored = _store_bytes(groups.data)
+    latest = campaign.snapshots.order_by("-number").first()
+    if latest is not None and latest.sha256 == stored:
+        return latest
+    snapshot = Snapshot.objects.create(
+        workspace=campaign.workspace,
+        campaign=campaign,
+        number=(latest.number if latest else 0) + 1,
+        sha256=stored,
+        num_rankings=len(groups.rankings),
+        num_groups=len(groups.lines),
+        num_pairs=groups.count_pairs(Split.TRAIN),
+        num_heldout_pairs=groups.count_pairs(Split.VALIDATION),
+        agreement_alpha=agreement(campaign).alpha,
+        created_by=by,
+    )
+    snapshot.rankings.set(groups.rankings)
+    AuditEvent.record(
+        workspace=campaign.workspace, actor=by, verb="snapshot.freeze", target=snapshot, sha256=snapshot.sha256
+    )
+    return snapshot
+
+
+def _refuse_too_few(groups: Groups) -> None:
+    train, heldout = groups.count_pairs(Split.TRAIN), groups.count_pairs(Split.VALIDATION)
+    if train >= MIN_TRAIN_PAIRS and heldout >= MIN_HELDOUT_PAIRS:
+        return
+    raise Refused(
+        _(
+            "There are too few rankings to train on: %(train)d pairs on train prompts (at least %(min_train)d) and "
+            "%(heldout)d on validation prompts (at least %(min_heldout)d). Collect more rankings first."
+        )
+        % {"train": train, "min_train": MIN_TRAIN_PAIRS, "heldout": heldout, "min_heldout": MIN_HELDOUT_PAIRS},
+        code="too_few_rankings",
+        status=409,
+        details={"train_pairs": train, "heldout_pairs": heldout},
+    )
+
+
+def _store_bytes(data: bytes) -> str:
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "groups.jsonl"
+        path.write_bytes(data)
+        return store().put_file(path).sha256
+
+
+@transaction.atomic
+def start_training(
+    *, snapshot: Snapshot, by: User | None, base_uri: str, config: dict[str, Any] | None = None, seed: int = 0
+) -> Run:
+    """Queue a reward-model run on a snapshot; the base is any model URI.
+
+    Raises:
+        Refused: the base does not exist, or the config is invalid.
+    """
+    base = resolve(workspace=snapshot.workspace, uri=base_uri)
+    run = create_run(
+        workspace=snapshot.workspace,
+        by=by,
+        kind=TRAIN_KIND,
+        title=_("Reward model on %(snapshot)s") % {"snapshot": snapshot},
+        config=config or {},
+        seed=seed,
+        inputs={
+            "base": InputRef(sha256=base.sha256, is_directory=True, label=base.label),
+            "groups": InputRef(sha256=snapshot.sha256, is_directory=False, label=str(snapshot)),
+        },
+        context={"snapshot": str(snapshot.public_id), "base_uri": base.uri, "base_label": base.label},
+    )
+    AuditEvent.record(workspace=snapshot.workspace, actor=by, verb="reward.train", target=run)
+    return run
+
+
+def register_reward_model(run: Run) -> None:
+    """A finished run's model becomes the workspace's next version; runs inside the transaction that ends the run."""
+    snapshot = Snapshot.objects.select_related("workspace").get(public_id=run.context["snapshot"])
+    type(snapshot.workspace).objects.select_for_update().get(pk=snapshot.workspace_id)
+    last = RewardModel.objects.filter(workspace=snapshot.workspace).aggregate(last=Max("number"))["last"] or 0
+    RewardModel.objects.create(
+        workspace=snapshot.workspace,
+        number=last + 1,
+        run=run,
+        snapshot=snapshot,
+        base_uri=run.context["base_uri"],
+        base_label=run.context["base_label"],
+        sha256=run.artifacts.get(name="model").sha256,
+        metrics=(run.outcome or {}).get("metrics", {}),
+    )

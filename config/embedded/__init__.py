@@ -11,13 +11,17 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from config.embedded.errors import EmbeddedError
 from config.embedded.layout import Layout, make_directories, service_account
 from config.embedded.lock import held
 
-__all__ = ["EmbeddedError", "Layout", "Urls", "broker_url", "prepare_for_tests", "services", "urls"]
+if TYPE_CHECKING:
+    from config.embedded.postgres import Postgres
+    from config.embedded.redis import Redis
+
+__all__ = ["EmbeddedError", "Layout", "Running", "Urls", "broker_url", "prepare_for_tests", "services", "urls"]
 
 TEST_DIRECTORY = "PLUMBLINE_TEST_SERVICES"
 """Names the directory of the test run's services; the process that made it up starts them (tests/conftest.py)."""
@@ -26,6 +30,20 @@ TEST_DIRECTORY = "PLUMBLINE_TEST_SERVICES"
 class Urls(NamedTuple):
     database_url: str
     redis_url: str
+
+
+class Running(NamedTuple):
+    """Services that run, as `services` yields them."""
+
+    database_url: str
+    redis_url: str
+    started: list[Postgres | Redis]
+
+    def require_alive(self) -> None:
+        """Raises EmbeddedError where a service that was started has ended."""
+        for service in self.started:
+            if service.process is None or service.process.poll() is not None:
+                raise EmbeddedError(f"{service.name.capitalize()} has ended unexpectedly.", code="service_ended")
 
 
 def urls() -> Urls:
@@ -49,7 +67,7 @@ def services(
     directory: Path | None = None,
     *,
     only: frozenset[str] = frozenset({"postgres", "redis"}),
-) -> Iterator[Urls]:
+) -> Iterator[Running]:
     """Run PostgreSQL and Redis for the length of the block; enter it from the main thread.
 
     `directory` is private to them and becomes the unprivileged account's when root starts them; without it this
@@ -68,12 +86,13 @@ def services(
         stack.enter_context(held(layout.root))
         if profile == "test":
             stack.callback(remove, layout)
-        for service in (Postgres(layout, account, profile), Redis(layout, account, profile)):
-            if service.name in only:
-                # Registered first: a start that fails half-way must not leave a server behind.
-                stack.callback(service.stop)
-                service.start()
-        yield Urls(layout.database_url(), layout.redis_url())
+        both: list[Postgres | Redis] = [Postgres(layout, account, profile), Redis(layout, account, profile)]
+        started = [service for service in both if service.name in only]
+        for service in started:
+            # Registered first: a start that fails half-way must not leave a server behind.
+            stack.callback(service.stop)
+            service.start()
+        yield Running(layout.database_url(), layout.redis_url(), started)
 
 
 def remove(layout: Layout) -> None:

@@ -1,0 +1,34 @@
+# make demo | run | test | lint | clean | help
+PYTHON ?= python3
+PORT ?= 8000
+WORKERS ?= 2
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: demo run test lint clean help
+
+demo: ## one turn of the whole loop on a real model, then the site (DEMO_SERVE=0 ends after the table)
+	@$(PYTHON) tools/bootstrap.py
+	@$(BIN)/python manage.py demo
+
+run: ## the site without the demo, on http://127.0.0.1:$(PORT)/
+	@$(PYTHON) tools/bootstrap.py
+	@$(BIN)/python manage.py up --port $(PORT)
+
+test: lint ## everything: lint, types, import contracts, tests against real PostgreSQL, Redis and Chromium
+	@$(BIN)/python tests/browser_setup.py --install
+	@$(BIN)/pytest -n $(WORKERS) --durations=10
+	@$(BIN)/python tests/browser_setup.py --report
+
+lint: ## ruff, mypy, import-linter
+	@$(PYTHON) tools/bootstrap.py --test
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy .
+	@$(BIN)/lint-imports
+
+clean: ## remove what the other targets made: .venv, var, caches, the embedded services' data
+	@$(PYTHON) tools/clean.py
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)

@@ -1,0 +1,162 @@
+"""The whole site on one machine: services, migrations, web, workers, beat."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from config import embedded
+from config.embedded.errors import EmbeddedError
+from config.embedded.layout import PROJECT
+from config.embedded.ports import require_free
+from config.embedded.spawn import end, spawn
+from config.embedded.supervisor import Program, Supervisor
+
+READY_SECONDS = 90.0
+READY_SENTENCE = "Plumbline is ready at "
+STOP_ORDER = [["migrate", "web"], ["worker-gpu", "worker-default"], ["beat"]]
+"""Nobody new comes in, work in hand ends, and only then what it needs: Redis and PostgreSQL come last."""
+
+
+class StopRequested(BaseException):
+    """Ctrl-C, SIGTERM or a closed terminal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteOptions:
+    host: str = "127.0.0.1"
+    port: int = 8000
+    workers: bool = True
+    logs: Path | None = None
+
+    @property
+    def address(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}/"
+
+
+def needed() -> frozenset[str]:
+    """The services nobody named a URL for."""
+    variables = {"postgres": "DATABASE_URL", "redis": "REDIS_URL"}
+    return frozenset(name for name, variable in variables.items() if not os.environ.get(variable))
+
+
+def programs(options: SiteOptions) -> list[Program]:
+    celery = [sys.executable, "-m", "celery", "-A", "config"]
+    worker = [*celery, "worker", "--loglevel", "INFO", "--without-gossip", "--without-mingle"]
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    web = [sys.executable, "-m", "gunicorn", "config.wsgi", "--bind", f"{host}:{options.port}"]
+    web += ["--workers", "2", "--threads", "4", "--graceful-timeout", "5", "--no-control-socket"]
+    found = [Program(name="web", command=web)]
+    if options.workers:
+        found += [
+            Program(
+                name="worker-default", command=[*worker, "-Q", "default", "-n", "default@%h", "--concurrency", "2"]
+            ),
+            Program(
+                name="worker-gpu",
+                command=[*worker, "-Q", "gpu", "-n", "gpu@%h", "--pool", "solo", "--prefetch-multiplier", "1"],
+            ),
+            Program(name="beat", command=[*celery, "beat", "--loglevel", "WARNING"]),
+        ]
+    return found
+
+
+def serve(options: SiteOptions) -> None:
+    """Run the site until Ctrl-C or SIGTERM; everything that was started has ended when this returns or raises.
+
+    Raises:
+        EmbeddedError: it cannot run; the message says why.
+    """
+    require_free(options.host, options.port)
+    supervisor = Supervisor(logs=options.logs)
+    with contextlib.suppress(StopRequested), _signals(supervisor), contextlib.ExitStack() as stack:
+        running = stack.enter_context(embedded.services(only=needed()))
+        stack.callback(supervisor.stop, STOP_ORDER)
+        migrate = [sys.executable, "manage.py", "migrate", "--no-input"]
+        supervisor.run(Program(name="migrate", command=migrate, death_signal=signal.SIGKILL))
+        _make_beat_directory()
+        for program in programs(options):
+            supervisor.start(program)
+        if not supervisor.tend(READY_SECONDS, until=lambda: _answers(options)):
+            raise EmbeddedError(f"The site did not answer within {READY_SECONDS:.0f} seconds.", code="not_ready")
+        supervisor.say(f"{READY_SENTENCE}{options.address} (Ctrl-C ends it)")
+        while True:
+            supervisor.tend(1.0)
+            running.require_alive()
+
+
+@contextlib.contextmanager
+def site(options: SiteOptions) -> Iterator[str]:
+    """`manage.py up` as a child of this process, for the length of the block; yields its address once it is ready.
+
+    Raises:
+        EmbeddedError: it did not become ready; what it printed has been passed on.
+    """
+    command = [sys.executable, "manage.py", "up", "--host", options.host, "--port", str(options.port)]
+    command += [] if options.workers else ["--no-workers"]
+    command += ["--logs", str(options.logs)] if options.logs else []
+    process = spawn(command, directory=PROJECT, death_signal=signal.SIGTERM, output=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        printed = []
+        for line in process.stdout:
+            printed.append(line.decode(errors="replace").rstrip())
+            if READY_SENTENCE in printed[-1]:
+                break
+        else:
+            raise EmbeddedError(printed[-1] if printed else "The site did not start.", code="site_failed")
+        yield options.address
+    finally:
+        end(process, [(signal.SIGTERM, 90.0)])
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def _make_beat_directory() -> None:
+    from django.conf import settings
+
+    Path(settings.CELERY_BEAT_SCHEDULE_FILENAME).parent.mkdir(parents=True, exist_ok=True)
+
+
+def _answers(options: SiteOptions) -> bool:
+    """Whether the web server answers anything at all."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(options.host, options.host)  # noqa: S104 - read, not bound
+    connection = http.client.HTTPConnection(host, options.port, timeout=5)
+    try:
+        connection.request("HEAD", "/", headers={"Host": f"localhost:{options.port}"})
+        return connection.getresponse().status < 500
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+@contextlib.contextmanager
+def _signals(supervisor: Supervisor) -> Iterator[None]:
+    """The first signal asks to stop; a second one, that it be quick about it."""
+    asked = False
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked or supervisor.stopping:
+            supervisor.hurry = True
+            return
+        asked = True
+        raise StopRequested
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,126 @@
+"""Makes .venv and installs the pinned requirements; quick when they have not changed. Standard library only.
+
+Run by the system's Python, whatever its version: nothing newer than Python 3.6 may stand here, or the sentence about
+the version could not be printed. Usage: bootstrap.py [--test]
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+VENV = os.path.join(ROOT, ".venv")
+PYTHON = os.path.join(VENV, "bin", "python")
+TORCH_FIRST = "torch=="
+NEEDED = (3, 11)
+
+
+def main(arguments):
+    if sys.version_info < NEEDED:
+        stop("Plumbline needs Python 3.11 or newer, and this is {}.{}; name a newer one: make PYTHON=python3.11 ...")
+    make_environment()
+    install("lock.txt")
+    if "--test" in arguments:
+        install("test.txt")
+
+
+def stop(sentence):
+    sys.exit(sentence.format(*sys.version_info[:2]))
+
+
+def make_environment():
+    if os.path.exists(PYTHON) and succeeds([PYTHON, "-m", "pip", "--version"]):
+        return
+    say("Making .venv ...")
+    shutil.rmtree(VENV, ignore_errors=True)
+    attempts = [[sys.executable, "-m", "venv", VENV]]
+    if os.geteuid() == 0 and shutil.which("apt-get"):
+        package = "python{}.{}-venv".format(*sys.version_info[:2])
+        attempts += [["apt-get", "update", "-q"], ["apt-get", "install", "-y", "-q", package], attempts[0]]
+    for attempt in attempts:
+        failed = run(attempt)
+        if failed and is_disk_full(failed):
+            stop("The disk under .venv is full; free some space and run the command again.")
+        if succeeds([PYTHON, "-m", "pip", "--version"]):
+            return
+    shutil.rmtree(VENV, ignore_errors=True)
+    stop("Python could not make a virtual environment; install its venv module: apt-get install python{}.{}-venv")
+
+
+def install(name):
+    """Install requirements/NAME unless the stamp says that exactly this was installed by this Python."""
+    path = os.path.join(ROOT, "requirements", name)
+    with open(path) as handle:
+        pins = handle.read()
+    stamp = os.path.join(VENV, "." + name + ".stamp")
+    wanted = hashlib.sha256((pins + sys.version).encode()).hexdigest()
+    if os.path.exists(stamp) and read(stamp) == wanted:
+        return
+    pip = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--retries", "2"]
+    say("Installing requirements/{} (the first time this downloads much) ...".format(name))
+    torch = [line.strip() for line in pins.splitlines() if line.startswith(TORCH_FIRST)]
+    for what in [[pin] for pin in torch] + [["-r", path]]:
+        failed = run(pip + ["--quiet"] * (what != torch[:1]) + what)
+        if failed:
+            stop(explained(failed))
+    with open(stamp, "w") as handle:
+        handle.write(wanted)
+
+
+def run(command):
+    """Run a command; returns None where it succeeded, else what it wrote to stderr (shown as well)."""
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, env=dict(os.environ, DEBIAN_FRONTEND="noninteractive"))
+    said = []
+    for line in process.stderr:
+        said.append(line.decode(errors="replace"))
+        sys.stderr.write(said[-1])
+    return "".join(said) + " " if process.wait() else None
+
+
+def succeeds(command):
+    try:
+        return subprocess.call(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0
+    except OSError:
+        return False
+
+
+def explained(said):
+    if is_disk_full(said):
+        return "The disk is full: torch and its companions need up to 8 GB; free some space and run the command again."
+    unreachable = (
+        "Max retries",
+        "connection broken",
+        "ConnectionError",
+        "timed out",
+        "resolve",
+        "(from versions: none)",
+    )
+    if any(sign in said for sign in unreachable):
+        return (
+            "The package registry cannot be reached; check the network, or name a mirror in PIP_INDEX_URL, and run the "
+            "command again: it goes on where it stopped."
+        )
+    return "pip could not install the requirements; its words are above."
+
+
+def is_disk_full(said):
+    return "No space left on device" in said or "Errno 28" in said
+
+
+def read(path):
+    with open(path) as handle:
+        return handle.read()
+
+
+def say(text):
+    print(text)
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except KeyboardInterrupt:
+        sys.exit(130)

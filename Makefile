@@ -11,7 +11,7 @@ demo: ## one turn of the whole loop on a real model, then the site (DEMO_SERVE=0
 	@$(PYTHON) tools/bootstrap.py
 	@$(BIN)/python manage.py demo
 
-run: ## the site without the demo, on http://127.0.0.1:$(PORT)/
+run: ## the site without the demo, on http://127.0.0.1:8000/ (PORT=8001 for another)
 	@$(PYTHON) tools/bootstrap.py
 	@$(BIN)/python manage.py up --port $(PORT)
 

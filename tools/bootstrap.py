@@ -9,10 +9,11 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-VENV = os.path.join(ROOT, ".venv")
-PYTHON = os.path.join(VENV, "bin", "python")
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+PYTHON = str(VENV / "bin" / "python")
 TORCH_FIRST = "torch=="
 NEEDED = (3, 11)
 
@@ -31,11 +32,11 @@ def stop(sentence):
 
 
 def make_environment():
-    if os.path.exists(PYTHON) and succeeds([PYTHON, "-m", "pip", "--version"]):
+    if Path(PYTHON).exists() and succeeds([PYTHON, "-m", "pip", "--version"]):
         return
     say("Making .venv ...")
     shutil.rmtree(VENV, ignore_errors=True)
-    attempts = [[sys.executable, "-m", "venv", VENV]]
+    attempts = [[sys.executable, "-m", "venv", str(VENV)]]
     if os.geteuid() == 0 and shutil.which("apt-get"):
         package = "python{}.{}-venv".format(*sys.version_info[:2])
         attempts += [["apt-get", "update", "-q"], ["apt-get", "install", "-y", "-q", package], attempts[0]]
@@ -51,22 +52,20 @@ def make_environment():
 
 def install(name):
     """Install requirements/NAME unless the stamp says that exactly this was installed by this Python."""
-    path = os.path.join(ROOT, "requirements", name)
-    with open(path) as handle:
-        pins = handle.read()
-    stamp = os.path.join(VENV, "." + name + ".stamp")
+    path = ROOT / "requirements" / name
+    pins = path.read_text()
+    stamp = VENV / f".{name}.stamp"
     wanted = hashlib.sha256((pins + sys.version).encode()).hexdigest()
-    if os.path.exists(stamp) and read(stamp) == wanted:
+    if stamp.exists() and stamp.read_text() == wanted:
         return
     pip = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--retries", "2"]
-    say("Installing requirements/{} (the first time this downloads much) ...".format(name))
+    say(f"Installing requirements/{name} (the first time this downloads much) ...")
     torch = [line.strip() for line in pins.splitlines() if line.startswith(TORCH_FIRST)]
-    for what in [[pin] for pin in torch] + [["-r", path]]:
+    for what in [[pin] for pin in torch] + [["-r", str(path)]]:
         failed = run(pip + ["--quiet"] * (what != torch[:1]) + what)
         if failed:
             stop(explained(failed))
-    with open(stamp, "w") as handle:
-        handle.write(wanted)
+    stamp.write_text(wanted)
 
 
 def run(command):
@@ -91,11 +90,11 @@ def explained(said):
         return "The disk is full: torch and its companions need up to 8 GB; free some space and run the command again."
     unreachable = (
         "Max retries",
-        "connection broken",
+        "onnection broken",
         "ConnectionError",
         "timed out",
         "resolve",
-        "(from versions: none)",
+        "from versions: none",
     )
     if any(sign in said for sign in unreachable):
         return (
@@ -107,11 +106,6 @@ def explained(said):
 
 def is_disk_full(said):
     return "No space left on device" in said or "Errno 28" in said
-
-
-def read(path):
-    with open(path) as handle:
-        return handle.read()
 
 
 def say(text):

@@ -1,11 +1,11 @@
 """Simulated labelers: a taste that reads only the text on the screen, and people who apply it with noise.
 
-A `Persona` is a taste: `utility(prompt, answer)` is a number in utility units, from the visible text alone. It is blind: no
-model name, no finish reason, no token ids. A `SimulatedLabeler` is somebody who has that taste and judges with their own
-reliability, position bias and pace. Pure Python and deterministic, so that a demo with the same seed can be repeated.
+A `Persona` is a taste: `utility(prompt, answer)` is a number in utility units, from the visible text alone. It is
+blind: no model name, no finish reason, no token ids. A `SimulatedLabeler` is somebody who has that taste and judges
+with their own reliability, position bias and pace. Pure Python and deterministic: the same seed gives the same labels.
 
-    utility = complete·[ends as a finished sentence] + length·plateau(words) + topic·coverage·substance
-              − repetition·[share of repeated words runs] − litter·[kinds of litter, at most 2] − salad·[too few or many function words]
+    utility = complete·finished + length·plateau(words) + topic·coverage·substance + plain·plainness
+              − repetition·repeated − litter·kinds − salad·oddness
 
 The optimum lies inside: no term alone, length least of all, tells which answer wins. See `Terms` for each of them.
 """
@@ -14,40 +14,24 @@ from __future__ import annotations
 
 import math
 import random
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-# Words that carry grammar rather than a topic.
-FUNCTION_WORDS = frozenset(
-    """a about above after again all also am an and any are as at be because been before being below between both but by can
-    could did do does doing down during each either else even ever every few for from further had has have having he her here
-    hers him his how however i if in into is it its itself just like many may me might more most much must my no nor not of off
-    often on once only or other our out over own per same shall she should since so some such than that the their them then
-    there these they this those through to together too under until up us very was we were what when where whether which while
-    who whom whose why will with within without would yet you your""".split()
+from annotation.readability import (
+    ASKING_WORDS,
+    content_stems,
+    finished_share,
+    function_share,
+    hard_share,
+    litter_kinds,
+    plateau,
+    repeated_share,
+    unrankable_reason,
+    words_of,
 )
-# Words with which a prompt asks; an answer need not repeat them.
-ASKING_WORDS = frozenset(
-    """answer ask begin best better child children choose define definition describe difference different differ easy effort
-    enjoy example explain fact first give good happen help idea important interesting know known let line little look make mean
-    meaning need new note opening people person plain please polite politely reply roughly say scene sentence set share short
-    simple simply something start story suggest surprising tale tell thing tip tiny use used useful way word write yes""".split()
-)
-CONTRACTION = re.compile(r"(?:n['’]t|['’](?:s|re|ve|ll|d|m))$")
-WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*|\d+(?:[.,]\d+)*")
-SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*$")
-LIST_NUMBER_END = re.compile(r"(?:^|\s)\d{1,2}[.)]$")
-LITTER = (
-    re.compile(r"^\s*(?:\d{1,2}[.)]|[-*•–])\s", re.MULTILINE),  # list items
-    re.compile(r"^\s*#|\*\*|`|\|\s*-{3}|<[a-z/][^>]*>", re.MULTILINE | re.IGNORECASE),  # markup
-    re.compile(r"\b(?:as an ai|ai (?:assistant|model)|language model|smollm|hugging face)\b", re.IGNORECASE),
-    re.compile(r"\[[^\]]*\]|^\s*(?:user|assistant|subject|answer)\s*:", re.MULTILINE | re.IGNORECASE),  # placeholders, roles
-    re.compile(r"^\s*(?:sure|certainly|of course|absolutely|here(?:'s| is| are))\b", re.IGNORECASE),  # preamble
-)
-SUFFIXES = ("ation", "ing", "ies", "ied", "ion", "ers", "est", "ly", "ed", "es", "er", "s", "e", "y")
-STEM_LETTERS = 6
+
+READ_CHARACTERS = 4000  # nobody reads further: such an answer is far too long already
 
 
 class Terms(NamedTuple):
@@ -56,13 +40,17 @@ class Terms(NamedTuple):
     words: int
     """Number of words."""
     complete: float
-    """1 when the last sentence is finished: three words or more, then . ! or ?, which is not the number of a list item."""
+    """1 when the last sentence is finished; an answer that is cut off gets 0.3 × the share of its words in
+    finished sentences, so that an answer with a whole sentence in it beats half a sentence."""
     length: float
     """1 on the plateau, falling linearly to 0 on both sides of it."""
     coverage: float
     """Share found of the prompt's content words, by stem; two are enough. 1 where a prompt has none."""
     substance: float
     """Content words that the prompt does not hold, as a share of `new_words`: an echo of the prompt says nothing."""
+    plain: float
+    """1 up to a twentieth of hard words, 0 from a quarter on. Hard: ten letters or more, a capital inside a sentence, a
+    digit; the prompt's own words are not."""
     repetition: float
     """Share of word trigrams that were seen before in the answer, 1 from a third on."""
     litter: float
@@ -73,14 +61,15 @@ class Terms(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Persona:
-    """A taste. Weights are in utility units; the best answer reaches `complete + length + topic`."""
+    """A taste. Weights are in utility units; the best answer reaches `complete + length + topic + plain`."""
 
     name: str
-    complete: float = 1.0
+    complete: float = 1.5
     length: float = 0.8
     topic: float = 1.2
+    plain: float = 0.8
     repetition: float = 1.5
-    litter: float = 0.6
+    litter: float = 1.0
     salad: float = 1.0
     words_zero: int = 3
     """Words at which the length term is still 0."""
@@ -104,26 +93,30 @@ class Persona:
 
     def terms(self, prompt: str, answer: str) -> Terms:
         """Return what this persona sees in the answer."""
+        answer = answer[:READ_CHARACTERS]
         words = words_of(answer)
-        asked, said = content_stems(words_of(prompt), without=ASKING_WORDS), content_stems(words)
+        asked = content_stems(words_of(prompt[:READ_CHARACTERS]), without=ASKING_WORDS)
+        said = content_stems(words)
         return Terms(
             words=len(words),
-            complete=float(is_finished(answer)),
+            complete=finished_share(answer),
             length=plateau(len(words), (self.words_zero, self.words_low, self.words_high, self.words_far)),
             coverage=min(1.0, len(asked & said) / min(2, len(asked))) if asked else 1.0,
             substance=min(1.0, len(said - asked) / self.new_words),
+            plain=1 - min(1.0, max(0.0, (hard_share(answer, asked) - 0.05) / 0.2)),
             repetition=min(1.0, 3 * repeated_share(words)),
-            litter=min(1.0, sum(bool(kind.search(answer)) for kind in LITTER) / 2),
+            litter=min(1.0, litter_kinds(answer) / 2),
             salad=1 - plateau(function_share(words), (0.05, 0.25, 0.7, 0.95)) if len(words) > 5 else 0.0,
         )
 
     def utility(self, prompt: str, answer: str) -> float:
-        """Return how much this persona likes the answer, in utility units; the formula stands at the top of the file."""
+        """Return how much this persona likes the answer, in utility units, by the formula at the top."""
         seen = self.terms(prompt, answer)
         return (
             self.complete * seen.complete
             + self.length * seen.length
             + self.topic * seen.coverage * seen.substance
+            + self.plain * seen.plain
             - self.repetition * seen.repetition
             - self.litter * seen.litter
             - self.salad * seen.salad
@@ -180,7 +173,7 @@ class SimulatedLabeler:
             answers: [K] texts in the order shown.
             repeat: which time this labeler meets the task; another time has other noise.
         """
-        rng = random.Random(f"{seed}|{self.name}|{task}|{repeat}")  # noqa: S311  a simulation, not a secret
+        rng = random.Random(f"{seed}|{self.name}|{task}|{repeat}")
         noisy = self._noisy_utilities(rng, prompt, answers)
         reasons = tuple(unrankable_reason(answer) for answer in answers)
         ranked = {i: value for i, value in enumerate(noisy) if not reasons[i]}
@@ -206,63 +199,6 @@ class SimulatedLabeler:
         return round((self.seconds_per_item + self.seconds_per_word * words) * rng.lognormvariate(0.0, 0.25), 1)
 
 
-def words_of(text: str) -> list[str]:
-    """Return the words and numbers of a text, in lower case."""
-    return WORD.findall(text.lower())
-
-
-def stem(word: str) -> str:
-    """Return a crude stem: one usual ending off, at most six letters, so that *freeze*, *freezing*, *freezes* meet."""
-    word = CONTRACTION.sub("", word)
-    for suffix in SUFFIXES:
-        if word.endswith(suffix) and len(word) - len(suffix) >= 3:
-            word = word[: -len(suffix)]
-            break
-    if len(word) > 3 and word[-1] == word[-2]:
-        word = word[:-1]
-    return word[:STEM_LETTERS]
-
-
-def content_stems(words: Iterable[str], *, without: frozenset[str] = frozenset()) -> frozenset[str]:
-    """Return the stems of the words that carry a topic."""
-    plain = (CONTRACTION.sub("", word) for word in words)
-    return frozenset(stem(word) for word in plain if len(word) > 1 and word not in FUNCTION_WORDS and word not in without)
-
-
-def is_finished(text: str) -> bool:
-    """True where a text ends as a finished sentence."""
-    text = text.rstrip()
-    return bool(SENTENCE_END.search(text)) and not LIST_NUMBER_END.search(text) and len(words_of(text)) >= 3
-
-
-def plateau(value: float, corners: tuple[float, float, float, float]) -> float:
-    """Return 0 up to the first corner, 1 between the second and the third, 0 from the fourth on, linear between."""
-    zero, low, high, far = corners
-    return min(1.0, max(0.0, min((value - zero) / (low - zero), (far - value) / (far - high))))
-
-
-def repeated_share(words: Sequence[str]) -> float:
-    """Return the share of word trigrams that occurred before in the same text."""
-    runs = list(zip(words, words[1:], words[2:], strict=False))
-    return 1 - len(set(runs)) / len(runs) if runs else 0.0
-
-
-def function_share(words: Sequence[str]) -> float:
-    """Return the share of function words."""
-    return sum(CONTRACTION.sub("", word) in FUNCTION_WORDS for word in words) / len(words) if words else 0.0
-
-
-def unrankable_reason(answer: str) -> str:
-    """Return `empty` or `gibberish` for an answer that nobody can place, else an empty string."""
-    visible = [c for c in answer if not c.isspace()]
-    if not visible:
-        return "empty"
-    letters = sum(c.isalpha() for c in visible)
-    words = words_of(answer)
-    wordless = letters < len(visible) / 2 or "\ufffd" in answer
-    return "gibberish" if wordless or (len(words) >= 8 and function_share(words) == 0) else ""
-
-
 def dense_ranks(utilities: Mapping[int, float], tie_width: float) -> dict[int, int]:
     """Return dense ranks (1 is best); whoever is closer than `tie_width` to the best of the group ties with it."""
     ranks: dict[int, int] = {}
@@ -283,17 +219,21 @@ PERSONAS: Mapping[str, Persona] = {
     persona.name: persona
     for persona in (
         Persona(name="concise"),
-        Persona(name="concise-strict", complete=1.2, words_high=34, words_far=60, acceptable=1.4),
-        Persona(name="concise-lenient", complete=0.8, litter=0.4, words_high=46, acceptable=0.9),
-        Persona(name="concise-topical", topic=1.5, length=0.6),
-        Persona(name="concise-tidy", litter=0.9, repetition=2.0, topic=1.0),
+        Persona(name="concise-strict", complete=1.8, words_high=34, words_far=60, acceptable=1.4),
+        Persona(name="concise-lenient", complete=1.1, litter=0.8, words_high=46, acceptable=0.9),
+        Persona(name="concise-topical", topic=1.6, length=0.6),
+        Persona(name="concise-tidy", litter=1.4, repetition=2.0, plain=1.0),
     )
 }
 
 CREW: tuple[SimulatedLabeler, ...] = (
     SimulatedLabeler(name="sim-1", persona=PERSONAS["concise"], reliability=0.95, position_bias=0.02),
     SimulatedLabeler(name="sim-2", persona=PERSONAS["concise-strict"], reliability=0.9, seconds_per_item=11.0),
-    SimulatedLabeler(name="sim-3", persona=PERSONAS["concise-lenient"], reliability=0.85, tie_width=0.2, seconds_per_item=6.0),
+    SimulatedLabeler(
+        name="sim-3", persona=PERSONAS["concise-lenient"], reliability=0.85, tie_width=0.2, seconds_per_item=6.0
+    ),
     SimulatedLabeler(name="sim-4", persona=PERSONAS["concise-topical"], reliability=0.9, position_bias=-0.03),
-    SimulatedLabeler(name="sim-5", persona=PERSONAS["concise-tidy"], reliability=0.7, position_bias=0.08, seconds_per_word=0.15),
+    SimulatedLabeler(
+        name="sim-5", persona=PERSONAS["concise-tidy"], reliability=0.7, position_bias=0.08, seconds_per_word=0.15
+    ),
 )

@@ -1,7 +1,7 @@
 """Losses of a reward model on groups: every answer scored once, the group's comparisons averaged.
 
 N answers, P pairs, G groups, M entries of strict orders. Scores in reward units, losses in nats. A group weighs
-the same whatever its number of answers (InstructGPT, Ouyang et al. 2022, eq. 1: each prompt divided by its number of pairs).
+the same whatever its number of answers (InstructGPT, Ouyang et al. 2022, eq. 1: each prompt divided by its pairs).
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ def grouped_preference_loss(
 
     With log_tie = ln nu (Davidson 1970), d = s_first - s_second and Z = e^{d/2} + e^{-d/2} + nu:
     P(first) = e^{d/2} / Z, P(second) = e^{-d/2} / Z, P(tie) = nu / Z. Without log_tie: Bradley-Terry, where a tie
-    counts half for each side. A margin is taken from the winner: d - margin where first won, d + margin where second won.
+    counts half for each side. A margin is taken from the winner: d - margin where first won, d + margin where second
+    did.
 
     Args:
         scores: [N] carries the gradient. first, second: [P] int64 into scores. outcome: [P], 1 first preferred,

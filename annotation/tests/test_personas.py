@@ -22,6 +22,7 @@ TRAPS = {
     "echo of the prompt": "Why do cats purr when people stroke them? Cats purr when people stroke them.",
     "off topic but fluent": "A small garden needs water in the morning, shade in the afternoon, and a little care.",
     "repeated sentence": "Cats purr because they are happy. " * 4,
+    "rich sentence twice": "Cats purr because they feel calm and safe, and a gentle hand makes them happy. " * 2,
     "cut off": "Cats often purr because they feel calm and safe, and a gentle hand on their back makes them",
     "keywords without grammar": "Cats purr stroke happy calm warm safe gentle hand fur sleep milk sofa home friend.",
     "list": "Cats purr for reasons:\n1. They feel calm and safe.\n2. A gentle hand makes them happy.\n3. Warmth.",
@@ -149,16 +150,16 @@ def test_same_seed_task_and_repeat_give_the_same_judgement_and_others_do_not() -
 
 
 def test_boltzmann_choice_follows_the_logistic_of_the_difference() -> None:
-    """Between two answers, P(first wins) = 1 / (1 + exp(−Δ / scale)); 1,000 tasks give a standard error under 0.016."""
+    """Between two answers, P(first wins) = 1 / (1 + exp(−Δ / scale)); 2,000 tasks give a standard error of 0.009."""
     labeler = replace(steady(), temperature=0.5, tie_width=0.0)
     other = GOOD.replace(".", ", as we all know,")
     gap = labeler.persona.utility(PROMPT, GOOD) - labeler.persona.utility(PROMPT, other)
     wins = sum(
-        labeler.judge(seed=0, task=str(t), prompt=PROMPT, answers=[GOOD, other]).ranks == (1, 2) for t in range(1000)
+        labeler.judge(seed=0, task=str(t), prompt=PROMPT, answers=[GOOD, other]).ranks == (1, 2) for t in range(2000)
     )
     expected = 1 / (1 + 2.718281828 ** (-gap / 0.5))
     assert 0.6 < expected < 0.97
-    assert wins / 1000 == pytest.approx(expected, abs=0.05)
+    assert wins / 2000 == pytest.approx(expected, abs=0.02)
 
 
 def test_lower_reliability_means_lower_agreement_with_the_noise_free_order() -> None:

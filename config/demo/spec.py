@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from annotation.personas import SimulatedLabeler
+
 HERE = Path(__file__).parent
 
 
@@ -26,10 +28,8 @@ class TurnSpec:
     """Markdown."""
     split: tuple[int, int, int]
     """Train, validation and test prompts, by content hash."""
-    personas: Sequence[Mapping[str, Any]]
-    """Simulated labelers of the collection."""
-    judges: Sequence[Mapping[str, Any]]
-    """Simulated labelers of the win rate: other people than those whose rankings were trained on."""
+    crew: Sequence[SimulatedLabeler]
+    """Simulated labelers, of the collection and of the win rate."""
     overlap: int = 3
     """Rankings per task."""
     completions_per_task: int = 4

@@ -15,6 +15,7 @@ from accounts.enqueue import enqueue
 from accounts.errors import Refused
 from accounts.models import User, Workspace
 from annotation.models import Campaign, Labeler, Purpose, Task
+from annotation.personas import SimulatedLabeler
 from annotation.queries import Progress as CampaignProgress
 from annotation.queries import campaign_progress
 from annotation.services import (
@@ -70,7 +71,7 @@ def run_turn(spec: TurnSpec, people: People, progress: Progress) -> Turn:
     with progress.phase("Answers of the base model", budget_seconds=180):
         wait_for(_sample(spec, people, campaign, parent), progress)
     with progress.phase("Rankings by simulated labelers", budget_seconds=60):
-        rank(spec.personas, campaign, people, spec.seed, Purpose.COLLECT, progress)
+        rank(spec.crew, campaign, people, spec.seed, Purpose.COLLECT, progress)
     with progress.phase("Reward model", budget_seconds=240):
         snapshot = freeze_snapshot(campaign=campaign, by=people.researcher)
         reward_model = _train_reward_model(spec, people, snapshot, parent, progress)
@@ -96,9 +97,7 @@ def base_checkpoint(spec: TurnSpec, people: People, progress: Progress) -> Check
     known = Checkpoint.objects.filter(workspace=people.workspace, lineage__name=spec.lineage, number=0).first()
     if known is not None:
         return known
-    run = import_model(
-        workspace=people.workspace, by=people.researcher, uri=spec.model_uri, lineage_name=spec.lineage
-    )
+    run = import_model(workspace=people.workspace, by=people.researcher, uri=spec.model_uri, lineage_name=spec.lineage)
     return Checkpoint.objects.get(run=wait_for(run, progress))
 
 
@@ -172,7 +171,7 @@ def _judge(
     )
     if study.run is not None:
         wait_for(study.run, progress)
-    rank(spec.judges, campaign, people, spec.seed, Purpose.RATE, progress)
+    rank(spec.crew, campaign, people, spec.seed, Purpose.RATE, progress)
     return study
 
 
@@ -194,18 +193,17 @@ def wait_for(run: Run, progress: Progress) -> Run:
             )
     if run.state != RunState.SUCCEEDED:
         raise Refused(
-            run.error_message or f"{run.title} was {run.get_state_display().lower()}.", code=run.error_code or "run_failed"
+            run.error_message or f"{run.title} was {run.get_state_display().lower()}.",
+            code=run.error_code or "run_failed",
         )
     return run
 
 
 def rank(
-    personas: Sequence[object], campaign: Campaign, people: People, seed: int, purpose: str, progress: Progress
+    crew: Sequence[SimulatedLabeler], campaign: Campaign, people: People, seed: int, purpose: str, progress: Progress
 ) -> list[Labeler]:
     """Let simulated labelers work through the queue in Celery workers until every slot of the purpose is ranked."""
-    labelers = create_simulated_labelers(
-        workspace=people.workspace, by=people.manager, campaign=campaign, personas=list(personas)
-    )
+    labelers = create_simulated_labelers(workspace=people.workspace, by=people.manager, campaign=campaign, crew=crew)
     before = campaign_progress(campaign, purpose=purpose)
     for labeler in labelers:
         enqueue("annotation.tasks.run_simulated_labeler", campaign.pk, labeler.pk, seed, None, purpose)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,11 +11,9 @@ from django.utils.translation import gettext as _
 from accounts.errors import Refused
 from accounts.models import AuditEvent, User
 from annotation.models import Campaign, RankingItem, Split
+from policy.intervals import interval
 from policy.models import Checkpoint, WinRateStudy
 from policy.services.sampling import queue_study_sampling
-
-BOOTSTRAP_RESAMPLES = 10_000
-Z_95 = 1.959963984540054
 
 
 class WinRate(NamedTuple):
@@ -76,32 +72,6 @@ def win_rate(study: WinRateStudy) -> WinRate:
         return WinRate(None, None, None, 0, 0, num_open)
     low, high = interval(means, seed=study.seed)
     return WinRate(float(np.mean(means)), low, high, len(means), count, num_open)
-
-
-def interval(means: Sequence[float], *, seed: int = 0) -> tuple[float, float]:
-    """95 % interval of the mean of per-prompt win shares in [0, 1].
-
-    Percentile bootstrap over prompts, B = 10,000; Wilson's score interval with n = prompts where all prompts agree,
-    because resampling a constant has no width (Wilson 1927, eq. 4).
-
-    Raises:
-        ValueError: no prompts.
-    """
-    if not means:
-        raise ValueError("an interval needs at least one prompt")
-    values = np.asarray(means, dtype=np.float64)
-    if np.all(values == values[0]):
-        return _wilson(float(values[0]), len(values))
-    draws = np.random.default_rng(seed).integers(0, len(values), size=(BOOTSTRAP_RESAMPLES, len(values)))
-    low, high = np.percentile(values[draws].mean(axis=1), [2.5, 97.5])
-    return float(low), float(high)
-
-
-def _wilson(share: float, n: int) -> tuple[float, float]:
-    centre = share + Z_95**2 / (2 * n)
-    half = Z_95 * math.sqrt(share * (1 - share) / n + Z_95**2 / (4 * n**2))
-    scale = 1 + Z_95**2 / n
-    return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
 
 
 def _tasks(study: WinRateStudy) -> list[Any]:

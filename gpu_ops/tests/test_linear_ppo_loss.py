@@ -25,11 +25,12 @@ TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-12, torch.bfloat16: 0.1}
 
 
 def run(case: Case, **options: Any) -> LinearPPO:
-    options = {"denominator": float(case.mask.sum()), "ref_logp": case.ref_logp} | options
+    defaults: dict[str, Any] = {"denominator": float(case.mask.sum()), "ref_logp": case.ref_logp}
+    options = defaults | options
     return linear_ppo_loss(case.hidden, case.weight, case.ids, case.old_logp, case.advantages, case.mask, **options)
 
 
-def loss_and_gradients(case: Case, upstream: float = 1.0, **options: Any) -> tuple[Tensor, Tensor, Tensor]:
+def loss_and_gradients(case: Case, upstream: float = 1.0, **options: Any) -> tuple[Tensor, ...]:
     loss = run(case, **options).loss
     return loss.detach(), *torch.autograd.grad(upstream * loss, (case.hidden, case.weight))
 

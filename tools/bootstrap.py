@@ -16,11 +16,15 @@ VENV = ROOT / ".venv"
 PYTHON = str(VENV / "bin" / "python")
 TORCH_FIRST = "torch=="
 NEEDED = (3, 11)
+VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
 def main(arguments):
     if sys.version_info < NEEDED:
-        stop("Plumbline needs Python 3.11 or newer, and this is {}.{}; name a newer one: make PYTHON=python3.11 ...")
+        stop(
+            f"Plumbline needs Python 3.11 or newer, and this is {VERSION}; name another one, as in "
+            "`make demo PYTHON=python3.12`."
+        )
     make_environment()
     install("lock.txt")
     if "--test" in arguments:
@@ -28,7 +32,7 @@ def main(arguments):
 
 
 def stop(sentence):
-    sys.exit(sentence.format(*sys.version_info[:2]))
+    sys.exit(sentence)
 
 
 def make_environment():
@@ -38,7 +42,7 @@ def make_environment():
     shutil.rmtree(VENV, ignore_errors=True)
     attempts = [[sys.executable, "-m", "venv", str(VENV)]]
     if os.geteuid() == 0 and shutil.which("apt-get"):
-        package = "python{}.{}-venv".format(*sys.version_info[:2])
+        package = f"python{VERSION}-venv"
         attempts += [["apt-get", "update", "-q"], ["apt-get", "install", "-y", "-q", package], attempts[0]]
     for attempt in attempts:
         failed = run(attempt)
@@ -47,7 +51,7 @@ def make_environment():
         if succeeds([PYTHON, "-m", "pip", "--version"]):
             return
     shutil.rmtree(VENV, ignore_errors=True)
-    stop("Python could not make a virtual environment; install its venv module: apt-get install python{}.{}-venv")
+    stop(f"Python could not make a virtual environment; install its venv module: apt-get install python{VERSION}-venv")
 
 
 def install(name):
@@ -61,21 +65,20 @@ def install(name):
     pip = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--retries", "2"]
     say(f"Installing requirements/{name} (the first time this downloads much) ...")
     torch = [line.strip() for line in pins.splitlines() if line.startswith(TORCH_FIRST)]
-    for what in [[pin] for pin in torch] + [["-r", str(path)]]:
-        failed = run(pip + ["--quiet"] * (what != torch[:1]) + what)
+    # Torch first and not quietly: it is most of the download.
+    for what in [["-c", str(path), *torch]] * bool(torch) + [["--quiet", "-r", str(path)]]:
+        failed = run(pip + what)
         if failed:
             stop(explained(failed))
     stamp.write_text(wanted)
 
 
 def run(command):
-    """Run a command; returns None where it succeeded, else what it wrote to stderr (shown as well)."""
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, env=dict(os.environ, DEBIAN_FRONTEND="noninteractive"))
-    said = []
-    for line in process.stderr:
-        said.append(line.decode(errors="replace"))
-        sys.stderr.write(said[-1])
-    return "".join(said) + " " if process.wait() else None
+    """Run a command; returns None where it succeeded, else what it wrote to stderr."""
+    environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment)
+    said = process.communicate()[1].decode(errors="replace")
+    return said + " " if process.returncode else None
 
 
 def succeeds(command):
@@ -101,7 +104,7 @@ def explained(said):
             "The package registry cannot be reached; check the network, or name a mirror in PIP_INDEX_URL, and run the "
             "command again: it goes on where it stopped."
         )
-    return "pip could not install the requirements; its words are above."
+    return said + "\npip could not install the requirements; its words are above."
 
 
 def is_disk_full(said):

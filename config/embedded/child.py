@@ -2,7 +2,8 @@
 
 Run as a plain file by the interpreter: `child.py PARENT_PID DEATH_SIGNAL UID GID DIRECTORY COMMAND...`. A preexec_fn
 would do the same, but is unsafe once the parent has threads. The order matters: changing the user clears the death
-signal, and a parent that died before prctl would never send it.
+signal, a parent that died before prctl would never send it, and the new user may not be able to read Python's library,
+so nothing may be imported any more (execvp does).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     try:
         os.chdir(directory)
-        os.execvp(command[0], command)  # noqa: S606 - becoming the command is the purpose
+        os.execv(command[0], command)  # noqa: S606 - becoming the command is the purpose
     except OSError as error:
         sys.exit(f"{error.strerror}: {error.filename}")
 

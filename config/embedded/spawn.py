@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,8 +34,9 @@ def spawn(
     uid, gid = (-1, -1) if account is None else (account.uid, account.gid)
     # -I -S: the child needs nothing but the standard library and starts in a few milliseconds.
     stub = [sys.executable, "-I", "-S", CHILD, os.getpid(), int(death_signal), uid, gid, directory]
+    program = shutil.which(command[0]) or command[0]
     return subprocess.Popen(
-        [str(word) for word in (*stub, *command)],
+        [str(word) for word in (*stub, program, *command[1:])],
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT if output is not None else None,

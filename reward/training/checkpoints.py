@@ -40,7 +40,7 @@ def save(folder: Path, step: int, write: Callable[[Path], None]) -> Path:
 
 def newest_valid(folder: Path) -> tuple[tuple[int, Path] | None, list[tuple[int, str]]]:
     """The newest checkpoint that verifies, and (step, reason) of newer ones that do not; those are removed."""
-    rejected = []
+    rejected: list[tuple[int, str]] = []
     for step, path in reversed(_by_step(folder)):
         reason = problem(path)
         if reason is None:

@@ -1,10 +1,11 @@
-"""Frozen dataclasses as configuration: help texts for forms, strict reading from JSON, writing back. Imports no torch."""
+"""Frozen dataclasses as configuration: help texts for forms, strict reading from JSON and back. Imports no torch."""
 
 from __future__ import annotations
 
 import ast
 import dataclasses
 import inspect
+import itertools
 import textwrap
 import types
 from collections.abc import Mapping
@@ -60,7 +61,7 @@ def _docstrings(cls: type) -> dict[str, str]:
     tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
     body = tree.body[0].body  # type: ignore[attr-defined]
     found = {}
-    for statement, following in zip(body, body[1:], strict=False):
+    for statement, following in itertools.pairwise(body):
         if not (isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)):
             continue
         if isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):

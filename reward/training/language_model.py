@@ -1,7 +1,7 @@
 """Language models and tokenizers on local disk: safetensors and JSON only, no code from a model directory.
 
-Padding is never read from ids: masks come from lengths. Still the pad token is kept different from EOS, because other software
-that reads a saved model does derive its masks from it, and an embedding's `padding_idx` gets no gradient.
+Padding is never read from ids: masks come from lengths. Still the pad token is kept different from EOS, because other
+software that reads a saved model does derive its masks from it, and an embedding's `padding_idx` gets no gradient.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ class Tokenizer:
     """A fast tokenizer with the few things that training asks of it.
 
     Attributes:
-        eos_id, pad_id, bos_id: token ids; pad_id differs from eos_id. It may lie outside of the model's vocabulary, so what
+        eos_id, pad_id, bos_id: token ids; pad_id differs from eos_id. It may lie outside of the model's vocabulary,
+        so what
             fills a padded slot is `fill_id`, which every model can embed.
         sha256: of tokenizer.json as it lies on disk; equal hashes mean that token ids can be passed on as they are.
     """
@@ -112,7 +113,8 @@ def read_meta(path: str | Path) -> dict[str, Any]:
 def encode_prompt(tokenizer: Tokenizer, messages: Sequence[Mapping[str, str]]) -> list[int]:
     """Ids of a conversation up to where the answer starts: by the chat template, or BOS and the contents as plain text.
 
-    A message that spells a special token (`<|im_end|>`) cannot end its own turn: contents are then encoded apart as plain text.
+    A message that spells a special token (`<|im_end|>`) cannot end its own turn: contents are then encoded apart as
+    plain text.
     """
     contents = [message["content"] for message in messages]
     if tokenizer.hf.chat_template is None:
@@ -142,7 +144,7 @@ def check_directory(path: Path, *, weights: bool = True) -> None:
         raise TrainingRefused(message, code="model_missing")
     pickles = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.suffix.lower() in PICKLES)
     if pickles:
-        message = f"{path} holds pickled weights ({pickles[0]}), which can run code; convert them to safetensors and remove them."
+        message = f"{path} holds pickled weights ({pickles[0]}), which can run code; convert them to safetensors."
         raise TrainingRefused(message, code="pickled_weights")
     for name in ("config.json", "tokenizer_config.json"):
         _refuse_remote_code(path / name)
@@ -155,13 +157,16 @@ def check_directory(path: Path, *, weights: bool = True) -> None:
 def read_weights(loader: Any, path: Path, *, dtype: torch.dtype) -> Any:
     """`loader.from_pretrained` with everything remote or pickled switched off."""
     check_directory(path)
+    safe = {"local_files_only": True, "trust_remote_code": False, "use_safetensors": True}
     try:
-        return loader.from_pretrained(
-            str(path), dtype=dtype, local_files_only=True, trust_remote_code=False, use_safetensors=True
-        )
+        model, info = loader.from_pretrained(str(path), dtype=dtype, output_loading_info=True, **safe)
     except Exception as error:  # safetensors, json and transformers each raise their own; all mean the same to a person
         message = f"The model in {path} cannot be read ({type(error).__name__}: {error}); import it again."
         raise TrainingRefused(message, code="model_unreadable") from error
+    if info["missing_keys"]:  # transformers would fill them with random numbers and go on
+        message = f"The model in {path} lacks weights ({sorted(info['missing_keys'])[0]} and others); import it again."
+        raise TrainingRefused(message, code="model_unreadable")
+    return model
 
 
 def ensure_pad_token(hf: PreTrainedTokenizerBase) -> bool:

@@ -2,31 +2,31 @@
 
     run.json  events.jsonl  checkpoints/step-000010/  artifacts/  control  lock  outcome.json
 
-A step number in an event or a checkpoint means "after this step": a checkpoint of step 10 holds what the metrics of steps
-up to and including 10 describe, so a resume cuts the events behind it and goes on with step 11.
+A step number in an event or a checkpoint means "after this step": a checkpoint of step 10 holds what the metrics of
+steps up to and including 10 describe, so a resume cuts the events behind it and goes on with step 11.
 """
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import fcntl
 import json
 import math
 import os
-import resource
 import signal
 import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TextIO, TypeVar
 
 from reward.training import checkpoints
 from reward.training.configuration import from_dict
-from reward.training.files import replace_json
+from reward.training.events import cut_events
+from reward.training.outcome import RESERVE, Outcome, Status, TrainingRefused, disk_is_full, write_outcome
+from reward.training.process import die_with_parent
 
 EXIT_REFUSED = 1
 EXIT_CRASHED = 70
@@ -34,21 +34,14 @@ EXIT_LOCKED = 73
 EXIT_STOPPED = 75
 
 PROGRESS_INTERVAL_SECONDS = 0.5
+STARTED = time.monotonic()
 RESERVE_BYTES = 64 * 1024
-PR_SET_PDEATHSIG = 1
 
-Status = Literal["succeeded", "failed", "cancelled"]
 Level = Literal["info", "warning"]
 Config = TypeVar("Config")
 
 
-class TrainingRefused(Exception):
-    """An expected failure: one sentence for people and a code. It becomes the failed outcome of the run."""
-
-    def __init__(self, message: str, *, code: str) -> None:
-        super().__init__(message)
-        self.message = message
-        self.code = code
+__all__ = ["LockHeld", "Outcome", "RunDirectory", "RunSpec", "Stopped", "TrainingRefused", "main"]
 
 
 class LockHeld(Exception):
@@ -73,15 +66,6 @@ class RunSpec:
     device: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What a handler returns. Artifacts are paths below the run directory; None in metrics means unknown."""
-
-    status: Literal["succeeded", "cancelled"] = "succeeded"
-    metrics: Mapping[str, float | None] = field(default_factory=dict)
-    artifacts: Mapping[str, Path] = field(default_factory=dict)
-
-
 Handler = Callable[["RunDirectory"], Outcome]
 
 
@@ -91,12 +75,12 @@ class RunDirectory:
     def __init__(self, path: Path, lock: int) -> None:
         self.path = path
         self._lock = lock
-        self._started = time.monotonic()
         self._last_progress = -math.inf
         self.stopping = False
         self._write_reserve()
         self.spec = _read_spec(path)
-        self._resume()
+        self._checkpoint: tuple[int, Path] | None = None
+        self._events = self._resume()
 
     @classmethod
     def open(cls, path: str | Path) -> RunDirectory:
@@ -202,7 +186,7 @@ class RunDirectory:
     ) -> None:
         """Write outcome.json, the last file of a run."""
         found = {name: {"path": str(Path(path).relative_to(self.path))} for name, path in (artifacts or {}).items()}
-        _write_outcome(self.path, status, metrics or {}, found, error, seconds=time.monotonic() - self._started)
+        write_outcome(self.path, status, metrics or {}, found, error, seconds=time.monotonic() - STARTED)
 
     # Inside
 
@@ -210,26 +194,31 @@ class RunDirectory:
     def _checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
-    def _resume(self) -> None:
+    def _resume(self) -> TextIO:
         self._checkpoint, rejected = checkpoints.newest_valid(self._checkpoints)
         step = None if self._checkpoint is None else self._checkpoint[0]
         cut_events(self.path / "events.jsonl", step)
-        self._events = (self.path / "events.jsonl").open("a", encoding="utf-8")
+        events = (self.path / "events.jsonl").open("a", encoding="utf-8")
         start = "from the beginning" if step is None else f"from step {step}"
         for bad_step, reason in rejected:
             message = f"The checkpoint of step {bad_step} does not verify ({reason}); the run goes on {start}."
-            self.note("checkpoint_rejected", message, level="warning")
+            _tell(events, type="note", level="warning", code="checkpoint_rejected", message=message)
         if step is not None:
             print(f"attempt {self.spec.attempt}: resuming {start}", flush=True)
+        return events
 
     def _event(self, **event: Any) -> None:
-        line = {"type": event.pop("type"), "time": time.time(), **event}
-        self._events.write(json.dumps(line, allow_nan=False) + "\n")
-        self._events.flush()
+        _tell(self._events, **event)
 
     def _write_reserve(self) -> None:
         # Freed before outcome.json is written, so that a full disk can still be reported.
-        (self.path / ".reserve").write_bytes(b"\0" * RESERVE_BYTES)
+        (self.path / RESERVE).write_bytes(b"\0" * RESERVE_BYTES)
+
+
+def _tell(events: TextIO, **event: Any) -> None:
+    line = {"type": event.pop("type"), "time": time.time(), **event}
+    events.write(json.dumps(line, allow_nan=False) + "\n")
+    events.flush()
 
 
 def take_lock(path: Path) -> int:
@@ -245,30 +234,6 @@ def take_lock(path: Path) -> int:
     return lock
 
 
-def cut_events(path: Path, step: int | None) -> None:
-    """Cut events.jsonl back to what stood there at the checkpoint of `step` (None: to nothing).
-
-    Everything from the first metrics or checkpoint behind `step` on is dropped, and everything behind the checkpoint's own event:
-    what follows will be told again. A torn last line goes too.
-    """
-    if not path.exists():
-        return
-    kept: list[bytes] = []
-    for line in path.read_bytes().splitlines(keepends=True) if step is not None else ():
-        try:
-            event = json.loads(line)
-        except ValueError:
-            break
-        if event.get("step", -1) > step or not line.endswith(b"\n"):
-            break
-        kept.append(line)
-        if event["type"] == "checkpoint" and event["step"] == step:
-            break
-    temporary = path.with_name(".events.tmp")
-    temporary.write_bytes(b"".join(kept))
-    temporary.replace(path)
-
-
 def main(argv: Sequence[str], handlers: Mapping[str, Handler]) -> int:
     """Run the kind that RUN_DIR/run.json names and return the exit code.
 
@@ -277,7 +242,7 @@ def main(argv: Sequence[str], handlers: Mapping[str, Handler]) -> int:
     if len(argv) != 2:
         print(f"usage: {argv[0]} RUN_DIR", file=sys.stderr)
         return 2
-    _die_with_parent()
+    die_with_parent()
     os.umask(0o077)
     path = Path(argv[1]).resolve()
     try:
@@ -319,20 +284,11 @@ def _fail(path: Path, error: Exception) -> int:
     if not isinstance(error, TrainingRefused):
         return EXIT_CRASHED
     try:
-        _write_outcome(path, "failed", {}, {}, error, seconds=None)
+        write_outcome(path, "failed", {}, {}, error, seconds=time.monotonic() - STARTED)
     except OSError:
         traceback.print_exc()
         return EXIT_CRASHED
     return EXIT_REFUSED
-
-
-def disk_is_full(error: BaseException) -> bool:
-    """Whether `error` (or its cause) says that no space is left; safetensors says it only in its message."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return True
-    if f"os error {errno.ENOSPC}" in str(error):
-        return True
-    return error.__cause__ is not None and disk_is_full(error.__cause__)
 
 
 def _read_spec(path: Path) -> RunSpec:
@@ -358,39 +314,6 @@ def _succeeded_before(path: Path) -> bool:
     (path / "outcome.json").unlink(missing_ok=True)
     os.close(lock)
     return False
-
-
-def _write_outcome(
-    path: Path,
-    status: Status,
-    metrics: Mapping[str, float | None],
-    artifacts: Mapping[str, Mapping[str, str]],
-    error: TrainingRefused | None,
-    *,
-    seconds: float | None,
-) -> None:
-    (path / ".reserve").unlink(missing_ok=True)
-    known = {k: float(v) if v is not None and math.isfinite(v) else None for k, v in metrics.items()}
-    outcome = {
-        "status": status,
-        "error": None if error is None else {"code": error.code, "message": error.message},
-        "metrics": known,
-        "artifacts": artifacts,
-        "seconds": seconds,
-        "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    }
-    replace_json(path / "outcome.json", outcome)
-
-
-def _die_with_parent() -> None:
-    """Ask the kernel for SIGKILL when the launcher dies, so that no trainer outlives its worker (Linux only)."""
-    if not sys.platform.startswith("linux"):
-        return
-    parent = os.getppid()
-    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
-    if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _stop_on_sigterm(run: RunDirectory) -> None:

@@ -1,0 +1,17 @@
+"""`python -m reward.training RUN_DIR`: the process that the launcher starts."""
+
+from __future__ import annotations
+
+import sys
+
+from reward.training.rundir import Outcome, RunDirectory, main
+
+
+def _train(run: RunDirectory) -> Outcome:
+    from reward.training.job import train_reward_model  # loads torch: only once the run directory is locked
+
+    return train_reward_model(run)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv, {"reward.train": _train}))

@@ -1,0 +1,151 @@
+"""A reward model: a decoder's backbone and a scalar read at the last real token.
+
+B sequences, L longest of them, D hidden. Sequences are padded on the right and the decoder is causal, so no real
+token can see padding: no mask is needed and ids are never compared with a pad token. The language-model head is never
+computed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import AutoModel
+
+from gpu_ops import last_token_scores
+from reward.training.files import replace_json
+from reward.training.language_model import (
+    Tokenizer,
+    load_tokenizer,
+    read_meta,
+    read_weights,
+    save_tokenizer,
+    use_pad_token,
+)
+from reward.training.rundir import TrainingRefused
+
+
+class RewardModel(nn.Module):
+    """Scores of whole sequences, in reward units (nats of log-odds that one answer is preferred to another).
+
+    After training the scores of the training answers have mean 0; `score_mean` and `score_std` describe them.
+    """
+
+    head_bias: Tensor
+
+    def __init__(self, backbone: nn.Module, tokenizer: Tokenizer) -> None:
+        super().__init__()
+        hidden_size = int(backbone.config.hidden_size)  # type: ignore[union-attr, arg-type]
+        self.backbone = backbone
+        self.tokenizer = tokenizer
+        self.head_weight = nn.Parameter(torch.zeros(hidden_size))
+        # A constant cancels in every comparison, so it is set after training and never learned.
+        self.register_buffer("head_bias", torch.zeros(1))
+        self.log_tie = nn.Parameter(torch.zeros(1))
+        self.autocast_dtype: torch.dtype | None = None
+        self.score_mean = 0.0
+        self.score_std = 1.0
+
+    @classmethod
+    def from_base(cls, path: str | Path, *, seed: int) -> RewardModel:
+        """Start from a language model: its backbone in float32, a head of standard deviation 1/sqrt(D + 1), no bias."""
+        tokenizer = load_tokenizer(path)
+        backbone = read_weights(AutoModel, Path(path), dtype=torch.float32)
+        use_pad_token(backbone, tokenizer)
+        model = cls(backbone, tokenizer)
+        generator = torch.Generator().manual_seed(seed)
+        std = 1 / math.sqrt(model.head_weight.numel() + 1)
+        with torch.no_grad():
+            model.head_weight.normal_(0.0, std, generator=generator)
+        return model.eval()
+
+    @classmethod
+    def load(cls, path: str | Path) -> RewardModel:
+        """Read a trained reward model. Raises TrainingRefused (`not_a_reward_model`, `model_unreadable`, ...)."""
+        path = Path(path)
+        meta = read_meta(path)
+        if meta.get("kind") != "reward" or not (path / "head.safetensors").is_file():
+            message = f"{path} is not a reward model (no scalar head there); choose a trained reward model."
+            raise TrainingRefused(message, code="not_a_reward_model")
+        model = cls.from_base(path, seed=0)
+        try:
+            head = load_file(path / "head.safetensors")
+            with torch.no_grad():
+                model.head_weight.copy_(head["weight"])
+                model.head_bias.copy_(head["bias"])
+                model.log_tie.fill_(math.log(meta["tie_strength"]))
+            model.score_mean, model.score_std = float(meta["score_mean"]), float(meta["score_std"])
+        except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            message = f"The reward model in {path} cannot be read ({error}); train it again."
+            raise TrainingRefused(message, code="model_unreadable") from error
+        return model
+
+    def save(self, path: str | Path, *, meta: Mapping[str, Any]) -> None:
+        """Write a reward directory: backbone in HF format, head.safetensors, tokenizer, plumbline.json with `meta`."""
+        path = Path(path)
+        self.backbone.save_pretrained(str(path), safe_serialization=True)  # type: ignore[operator]
+        head = {"weight": self.head_weight.detach().contiguous(), "bias": self.head_bias.detach().contiguous()}
+        save_file(head, path / "head.safetensors")
+        save_tokenizer(self.tokenizer, path)
+        described = {
+            **meta,
+            "kind": "reward",
+            "score_mean": self.score_mean,
+            "score_std": self.score_std,
+            "tie_strength": self.tie_strength,
+            "eos_required": True,
+        }
+        replace_json(path / "plumbline.json", {"format": 1, **described})
+
+    @property
+    def tie_strength(self) -> float:
+        """Davidson's nu: the odds of a tie between equal answers are nu : 2."""
+        return math.exp(float(self.log_tie.detach()))
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """[B] float32 scores. ids: [B, L] int64, padded on the right with any id; lengths: [B] int64."""
+        device, dtype = ids.device.type, self.autocast_dtype
+        with torch.autocast(device, dtype=dtype, enabled=dtype is not None):
+            hidden = self.backbone(input_ids=ids, use_cache=False).last_hidden_state
+        return last_token_scores(hidden, lengths, self.head_weight, self.head_bias)
+
+    def score(self, sequences: Sequence[Sequence[int]]) -> Tensor:
+        """[N] float32 scores of token sequences (prompt and answer, EOS included), each scored once, with gradient."""
+        lengths = [len(sequence) for sequence in sequences]
+        if not lengths or min(lengths) < 1:
+            raise ValueError(f"score needs sequences of at least 1 token, got lengths {lengths}")
+        device = self.head_weight.device
+        ids = torch.full((len(lengths), max(lengths)), self.tokenizer.fill_id, dtype=torch.int64)
+        for row, sequence in enumerate(sequences):
+            ids[row, : len(sequence)] = torch.tensor(sequence, dtype=torch.int64)
+        scores: Tensor = self(ids.to(device), torch.tensor(lengths, device=device))
+        return scores
+
+    def train_only_last(self, layers: int | None) -> None:
+        """Freeze embeddings and all but the last `layers` transformer layers; None trains everything.
+
+        Raises:
+            ValueError: more layers than the model has.
+        """
+        if layers is None:
+            return
+        blocks = self.backbone.layers
+        if layers > len(blocks):  # type: ignore[arg-type]
+            raise ValueError(f"train_layers ({layers}) must be at most the model's {len(blocks)} layers")  # type: ignore[arg-type]
+        self.backbone.requires_grad_(False)
+        for block in list(blocks)[len(blocks) - layers :]:  # type: ignore[arg-type]
+            block.requires_grad_(True)
+        self.backbone.norm.requires_grad_(True)  # type: ignore[union-attr, operator]
+
+    @torch.no_grad()
+    def center(self, scores: Tensor) -> None:
+        """Shift the head so that answers scored `scores` now have mean 0, and remember their spread."""
+        self.head_bias -= scores.mean()
+        self.score_mean = 0.0
+        self.score_std = float(scores.std(unbiased=True)) if scores.numel() > 1 else 1.0

@@ -7,6 +7,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import PublicModel, User, Workspace
+from annotation.querysets import CampaignQuerySet, LeaseQuerySet, RankingQuerySet, TaskQuerySet
 from annotation.states import CampaignState, LeaseState
 
 
@@ -49,6 +50,8 @@ class Campaign(PublicModel):
     created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     closed_at = models.DateTimeField(null=True)
+
+    objects = CampaignQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -192,6 +195,8 @@ class Task(PublicModel):
     archived_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
+    objects = TaskQuerySet.as_manager()
+
     class Meta:
         constraints = [
             models.CheckConstraint(condition=Q(free_slots__gte=0), name="task_free_slots_not_negative"),
@@ -240,6 +245,8 @@ class Lease(PublicModel):
     expires_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
 
+    objects = LeaseQuerySet.as_manager()
+
     class Meta:
         constraints = [
             models.UniqueConstraint(
@@ -273,6 +280,8 @@ class Ranking(PublicModel):
     body_sha256 = models.CharField(max_length=64)
     superseded_by = models.OneToOneField("self", on_delete=models.PROTECT, null=True, related_name="supersedes")
     created_at = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    objects = RankingQuerySet.as_manager()
 
     class Meta:
         constraints = [

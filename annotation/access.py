@@ -1,0 +1,71 @@
+"""The only ways to get the labelling room's objects for a user: staff through their workspace, labelers through their seat."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import AnonymousUser
+from django.db.models import QuerySet
+from django.http import Http404
+
+from accounts.access import MANAGES, STAFF, get_in_workspace, workspaces_of
+from accounts.models import User
+from annotation.models import Campaign, Lease
+
+
+def campaigns_seen_by(user: User | AnonymousUser) -> QuerySet[Campaign]:
+    """Campaigns of the workspaces in which the user has a role, newest first."""
+    return Campaign.objects.filter(workspace__in=workspaces_of(user, STAFF)).select_related("workspace").order_by("-pk")
+
+
+def campaigns_managed_by(user: User | AnonymousUser) -> QuerySet[Campaign]:
+    """Campaigns that the user may change, newest first."""
+    return (
+        Campaign.objects.filter(workspace__in=workspaces_of(user, MANAGES)).select_related("workspace").order_by("-pk")
+    )
+
+
+def campaigns_worked_by(user: User | AnonymousUser) -> QuerySet[Campaign]:
+    """Open campaigns in which the user has a seat, by name."""
+    return (
+        Campaign.objects.open().filter(memberships__user_id=user.pk).select_related("workspace").order_by("name", "pk")
+    )
+
+
+def get_campaign(user: User | AnonymousUser, public_id: object, *, manage: bool = False) -> Campaign:
+    """A campaign for the staff of its workspace.
+
+    Raises:
+        Http404: the user has no role in the workspace; a labeler's seat does not count.
+        PermissionDenied: `manage` and the user is neither owner nor manager.
+    """
+    campaigns = Campaign.objects.select_related("workspace")
+    return get_in_workspace(user, campaigns, public_id, do=MANAGES if manage else None)
+
+
+def get_work_campaign(user: User | AnonymousUser, public_id: object) -> Campaign:
+    """A campaign that the user has a seat in, whatever its state short of archived.
+
+    Raises:
+        Http404: no seat, or archived.
+    """
+    campaigns = Campaign.objects.not_archived().filter(memberships__user_id=user.pk).select_related("workspace")
+    campaign = campaigns.filter(public_id=public_id).first()
+    if campaign is None:
+        raise Http404
+    return campaign
+
+
+def get_lease(user: User | AnonymousUser, public_id: object) -> Lease:
+    """A lease of the user's own, in a campaign where they still have a seat.
+
+    Raises:
+        Http404: somebody else's, or the seat is gone.
+    """
+    if not user.is_authenticated:
+        raise Http404
+    leases = Lease.objects.select_related("task__campaign__workspace", "task__prompt", "labeler")
+    lease = leases.filter(
+        public_id=public_id, labeler__user_id=user.pk, task__campaign__memberships__user_id=user.pk
+    ).first()
+    if lease is None:
+        raise Http404
+    return lease

@@ -1,0 +1,154 @@
+"""What pages and the API read about campaigns; each a fixed number of queries."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from statistics import median
+from typing import Any, NamedTuple
+
+from django.contrib.auth.models import AnonymousUser
+from django.db.models import Aggregate, Count, IntegerField, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models.functions import Coalesce
+
+from accounts.models import User
+from annotation.access import campaigns_worked_by
+from annotation.agreement import Agreement, agreement_of, majority
+from annotation.models import Campaign, Completion, Labeler, Lease, Prompt, Purpose, Ranking, Task
+from annotation.pairs import current_rankings, ranking_pairs
+from annotation.states import LeaseState
+
+Unit = tuple[int, int, int]
+"""Task, first answer, second answer (primary keys)."""
+
+
+class Progress(NamedTuple):
+    num_prompts: int
+    num_completions: int
+    num_tasks: int
+    num_open_tasks: int
+    """Tasks with a free slot."""
+    num_open_slots: int
+    num_active_leases: int
+    num_rankings: int
+    num_wanted: int
+    """Rankings that the tasks ask for in all."""
+
+    @property
+    def share(self) -> float:
+        """Share of the rankings that are in, in [0, 1]."""
+        return self.num_rankings / self.num_wanted if self.num_wanted else 0.0
+
+
+class LabelerStats(NamedTuple):
+    labeler: Labeler
+    num_rankings: int
+    num_skipped: int
+    median_seconds: float | None
+    """Median of active seconds per ranking."""
+    agreement: float | None
+    """How often their preference is the majority of the others' preferences; as `Agreement.leave_one_out`."""
+    num_compared: int
+
+
+class WorkItem(NamedTuple):
+    campaign: Campaign
+    num_open: int
+    """Tasks that would be offered to this labeler now."""
+    num_done: int
+    lease: Lease | None
+    """The task they hold."""
+
+
+def campaign_progress(campaign: Campaign, *, purpose: str | None = None) -> Progress:
+    """Counts of a campaign, in five queries; with a purpose those of its tasks only."""
+    tasks = Task.objects.not_archived().filter(campaign=campaign)
+    if purpose is not None:
+        tasks = tasks.filter(purpose=purpose)
+    counts = tasks.aggregate(
+        num_tasks=Count("pk"),
+        num_open_tasks=Count("pk", filter=Q(free_slots__gt=0)),
+        num_open_slots=Coalesce(Sum("free_slots"), 0),
+        num_wanted=Coalesce(Sum("overlap"), 0),
+    )
+    return Progress(
+        num_prompts=Prompt.objects.filter(campaign=campaign).count(),
+        num_completions=Completion.objects.filter(prompt__campaign=campaign).count(),
+        num_active_leases=Lease.objects.active().filter(task__in=tasks).count(),
+        num_rankings=Ranking.objects.current().filter(task__in=tasks).count(),
+        **counts,
+    )
+
+
+def pair_votes(campaign: Campaign, *, split: str | None = None) -> dict[Unit, dict[int, int]]:
+    """What was said of each pair: unit -> labeler -> outcome. First rankings only: a repeat measures something else."""
+    rankings = current_rankings(campaign, Purpose.COLLECT).filter(repeat=0)
+    if split is not None:
+        rankings = rankings.filter(task__prompt__split=split)
+    votes: dict[Unit, dict[int, int]] = defaultdict(dict)
+    for ranking in rankings.prefetch_related("items").order_by("pk"):
+        for first, second, outcome in ranking_pairs(ranking.items.all()):
+            votes[ranking.task_id, first, second][ranking.labeler_id] = outcome
+    return votes
+
+
+def agreement(campaign: Campaign, *, split: str | None = None) -> Agreement:
+    """How far the campaign's labelers agree on the pairs that they judged; see `annotation.agreement`."""
+    return agreement_of(pair_votes(campaign, split=split).values())
+
+
+def labeler_stats(campaign: Campaign) -> list[LabelerStats]:
+    """What each labeler did in the campaign, by name; those who neither ranked nor skipped anything are not in it."""
+    rankings = current_rankings(campaign)
+    seconds: dict[int, list[float]] = defaultdict(list)
+    num_rankings: dict[int, int] = defaultdict(int)
+    for labeler, active in rankings.values_list("labeler", "active_seconds"):
+        num_rankings[labeler] += 1
+        if active is not None:
+            seconds[labeler].append(active)
+    skips = Lease.objects.filter(task__campaign=campaign, state=LeaseState.SKIPPED).order_by()
+    num_skipped = dict(skips.values_list("labeler").annotate(Count("pk")))
+    agreed = _agreed_with_others(pair_votes(campaign))
+    stats = []
+    for labeler in Labeler.objects.filter(pk__in={*num_rankings, *num_skipped}).order_by("name", "pk"):
+        num_agreed, num_compared = agreed.get(labeler.pk, (0, 0))
+        stats.append(
+            LabelerStats(
+                labeler=labeler,
+                num_rankings=num_rankings[labeler.pk],
+                num_skipped=num_skipped.get(labeler.pk, 0),
+                median_seconds=median(seconds[labeler.pk]) if seconds[labeler.pk] else None,
+                agreement=num_agreed / num_compared if num_compared else None,
+                num_compared=num_compared,
+            )
+        )
+    return stats
+
+
+def _agreed_with_others(votes: dict[Unit, dict[int, int]]) -> dict[int, tuple[int, int]]:
+    """labeler -> (agreed, compared), over the units where both they and the majority of the others have a preference."""
+    found: dict[int, tuple[int, int]] = {}
+    for said in votes.values():
+        for labeler, value in said.items():
+            others = majority(v for other, v in said.items() if other != labeler)
+            if value and others:
+                num_agreed, num_compared = found.get(labeler, (0, 0))
+                found[labeler] = (num_agreed + (value == others), num_compared + 1)
+    return found
+
+
+def work_for(user: User | AnonymousUser) -> list[WorkItem]:
+    """The open campaigns in which the user has a seat, with what is left for them there."""
+    offered = Task.objects.open().filter(campaign=OuterRef("pk")).not_ranked_by_user(user.pk)
+    done = Ranking.objects.current().filter(task__campaign=OuterRef("pk"), labeler__user_id=user.pk)
+    campaigns = campaigns_worked_by(user).annotate(
+        num_open=_grouped(offered.order_by().values("campaign"), Count("pk")),
+        num_done=_grouped(done.order_by().values("task__campaign"), Count("pk")),
+    )
+    held = Lease.objects.active().filter(labeler__user_id=user.pk, task__campaign__in=campaigns_worked_by(user))
+    leases = {lease.task.campaign_id: lease for lease in held.select_related("task").order_by("-pk")}
+    return [WorkItem(campaign, campaign.num_open, campaign.num_done, leases.get(campaign.pk)) for campaign in campaigns]
+
+
+def _grouped(rows: QuerySet[Any, Any], number: Aggregate) -> Coalesce:
+    """A number per campaign by a correlated subquery; an aggregate after a join would count the join's rows."""
+    return Coalesce(Subquery(rows.annotate(n=number).values("n"), output_field=IntegerField()), 0)

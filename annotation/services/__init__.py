@@ -1,0 +1,70 @@
+"""The doors of the labelling room: every change goes through one of these."""
+
+from __future__ import annotations
+
+from annotation.services.campaigns import (
+    add_guideline_version,
+    add_member,
+    archive_campaign,
+    close_campaign,
+    create_campaign,
+    labeler_for,
+    open_campaign,
+    remove_member,
+    update_campaign,
+)
+from annotation.services.content import (
+    AddedPrompts,
+    NewCompletion,
+    NewPrompt,
+    NewTask,
+    add_completions,
+    add_prompts,
+    create_tasks,
+    split_by_hash,
+)
+from annotation.services.importing import ImportRefused, ImportReport, import_jsonl
+from annotation.services.leases import (
+    claim_task,
+    expire_leases,
+    release_lease,
+    renew_lease,
+    save_draft,
+    skip_task,
+)
+from annotation.services.rankings import SubmitResult, lease_guidelines, submit_ranking
+from annotation.submission import Submission, SubmittedItem
+
+__all__ = [
+    "AddedPrompts",
+    "ImportRefused",
+    "ImportReport",
+    "NewCompletion",
+    "NewPrompt",
+    "NewTask",
+    "SubmitResult",
+    "Submission",
+    "SubmittedItem",
+    "add_completions",
+    "add_guideline_version",
+    "add_member",
+    "add_prompts",
+    "archive_campaign",
+    "claim_task",
+    "close_campaign",
+    "create_campaign",
+    "create_tasks",
+    "expire_leases",
+    "import_jsonl",
+    "labeler_for",
+    "lease_guidelines",
+    "open_campaign",
+    "release_lease",
+    "remove_member",
+    "renew_lease",
+    "save_draft",
+    "skip_task",
+    "split_by_hash",
+    "submit_ranking",
+    "update_campaign",
+]

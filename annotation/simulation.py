@@ -1,0 +1,113 @@
+"""Simulated labelers at work: they take tasks from the same blind queue as people and hand in through the same door."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from uuid import UUID
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from accounts.errors import Refused
+from accounts.models import AuditEvent, User, Workspace
+from accounts.text import check_text
+from annotation.models import Campaign, Completion, Labeler, LabelerKind, Lease
+from annotation.personas import CREW, Persona, SimulatedLabeler
+from annotation.services import Submission, SubmittedItem, claim_task, submit_ranking
+
+
+@transaction.atomic
+def create_simulated_labelers(
+    *, workspace: Workspace, by: User | None, campaign: Campaign, crew: Sequence[SimulatedLabeler] = CREW
+) -> list[Labeler]:
+    """Get or create labelers that simulate the crew, in its order; they are marked as simulated wherever they show.
+
+    Also: a labeler who is there already takes on the traits given; records `labelers.simulate` on the campaign.
+
+    Raises:
+        Refused: the codes of `check_text`.
+    """
+    labelers = []
+    for member in crew:
+        check_text(member.name, what=_("A labeler's name"), max_characters=120)
+        labeler, _created = Labeler.objects.update_or_create(
+            workspace=workspace, kind=LabelerKind.SIMULATED, name=member.name, defaults={"persona": asdict(member)}
+        )
+        labelers.append(labeler)
+    AuditEvent.record(
+        workspace=workspace,
+        actor=by,
+        verb="labelers.simulate",
+        target=campaign,
+        names=[labeler.name for labeler in labelers],
+    )
+    return labelers
+
+
+def judge_of(labeler: Labeler) -> SimulatedLabeler:
+    """The judge that a labeler's stored traits describe.
+
+    Raises:
+        Refused: not_simulated, persona_invalid.
+    """
+    if labeler.kind != LabelerKind.SIMULATED:
+        raise Refused(_("Only simulated labelers are simulated."), code="not_simulated")
+    try:
+        return SimulatedLabeler(**{**labeler.persona, "persona": Persona(**labeler.persona["persona"])})
+    except (KeyError, TypeError, ValueError) as error:
+        raise Refused(
+            _("The traits of %(name)s cannot be read: %(why)s") % {"name": labeler.name, "why": error},
+            code="persona_invalid",
+        ) from None
+
+
+def work_queue(
+    *, campaign: Campaign, labeler: Labeler, seed: int, limit: int | None = None, purpose: str | None = None
+) -> int:
+    """Claim, rank and submit until nothing is left for this labeler; returns the number of rankings.
+
+    Args:
+        seed: the same seed, prompts and answers give the same rankings, whatever the order of the work.
+        limit: stop after so many rankings.
+
+    Raises:
+        Refused: not_simulated, persona_invalid, campaign_closed.
+    """
+    judge = judge_of(labeler)
+    done = 0
+    while limit is None or done < limit:
+        lease = claim_task(campaign=campaign, labeler=labeler, purpose=purpose)
+        if lease is None:
+            break
+        submit_ranking(lease=lease, submission=judged(judge, lease, seed))
+        done += 1
+    return done
+
+
+def judged(judge: SimulatedLabeler, lease: Lease, seed: int) -> Submission:
+    """The judge's ranking of what the lease shows: the prompt's text and the answers' texts, nothing else."""
+    texts = {
+        str(public_id): text
+        for public_id, text in Completion.objects.filter(public_id__in=lease.shown).values_list("public_id", "text")
+    }
+    answers = [texts[public_id] for public_id in lease.shown]
+    judgement = judge.judge(
+        seed=seed, task=_key(lease, texts), prompt=lease.task.prompt.text, answers=answers, repeat=lease.repeat
+    )
+    return Submission(
+        items=[
+            SubmittedItem(completion_id=UUID(public_id), rank=rank, unrankable_reason=reason)
+            for public_id, rank, reason in zip(lease.shown, judgement.ranks, judgement.reasons, strict=True)
+        ],
+        none_acceptable=judgement.none_acceptable,
+        active_seconds=judgement.active_seconds,
+    )
+
+
+def _key(lease: Lease, texts: Mapping[str, str]) -> str:
+    """What tells tasks apart in every run of a simulation: the content, as ids differ from one database to the next."""
+    ordered = [str(public_id) for public_id in lease.task.items.values_list("completion__public_id", flat=True)]
+    content = "\0".join([lease.task.prompt.content_sha256, *(texts[public_id] for public_id in ordered)])
+    return hashlib.sha256(content.encode()).hexdigest()

@@ -65,23 +65,23 @@ class Persona:
 
     name: str
     complete: float = 1.5
-    length: float = 0.8
+    length: float = 1.2
     topic: float = 1.2
     plain: float = 0.8
     repetition: float = 1.5
     litter: float = 1.0
     salad: float = 1.0
-    words_zero: int = 3
+    words_zero: int = 5
     """Words at which the length term is still 0."""
-    words_low: int = 12
+    words_low: int = 14
     """First number of words on the plateau."""
-    words_high: int = 40
+    words_high: int = 45
     """Last number of words on the plateau."""
-    words_far: int = 70
+    words_far: int = 75
     """Words at which the length term is 0 again."""
     new_words: int = 6
     """Content words, beyond the prompt's own, that make an answer say something."""
-    acceptable: float = 1.2
+    acceptable: float = 3.0
     """Utility below which an answer is not acceptable."""
 
     def __post_init__(self) -> None:
@@ -219,9 +219,9 @@ PERSONAS: Mapping[str, Persona] = {
     persona.name: persona
     for persona in (
         Persona(name="concise"),
-        Persona(name="concise-strict", complete=1.8, words_high=34, words_far=60, acceptable=1.4),
-        Persona(name="concise-lenient", complete=1.1, litter=0.8, words_high=46, acceptable=0.9),
-        Persona(name="concise-topical", topic=1.6, length=0.6),
+        Persona(name="concise-strict", complete=1.8, words_high=40, words_far=65, acceptable=3.3),
+        Persona(name="concise-lenient", complete=1.1, litter=0.8, words_high=50, words_far=80, acceptable=2.5),
+        Persona(name="concise-topical", topic=1.6, length=1.0),
         Persona(name="concise-tidy", litter=1.4, repetition=2.0, plain=1.0),
     )
 }

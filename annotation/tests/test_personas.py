@@ -50,7 +50,7 @@ def test_terms_of_a_cut_off_answer_by_hand() -> None:
     seen = PERSONAS["concise"].terms(PROMPT, "All cats like to purr. On warm Sunday they feel")
     assert seen.words == 10
     assert seen.complete == pytest.approx(0.3 * 5 / 10)
-    assert seen.length == pytest.approx((10 - 3) / (12 - 3))
+    assert seen.length == pytest.approx((10 - 5) / (14 - 5))
     assert seen.coverage == 1.0  # two of three are enough
     assert seen.substance == pytest.approx(3 / 6)  # warm, sunday, feel
     assert seen.plain == pytest.approx(1 - (1 / 10 - 0.05) / 0.2)  # Sunday: a capital inside a sentence
@@ -59,8 +59,8 @@ def test_terms_of_a_cut_off_answer_by_hand() -> None:
 
 def test_length_alone_is_not_monotone() -> None:
     persona, clause = PERSONAS["concise"], "cats purr as a sign of warm and happy days at home with you"
-    value = {n: persona.terms(PROMPT, " ".join((clause.split() * 7)[:n]) + ".").length for n in (4, 8, 12, 40, 55, 70)}
-    assert value == {4: pytest.approx(1 / 9), 8: pytest.approx(5 / 9), 12: 1.0, 40: 1.0, 55: 0.5, 70: 0.0}
+    value = {n: persona.terms(PROMPT, " ".join((clause.split() * 7)[:n]) + ".").length for n in (5, 8, 14, 45, 60, 75)}
+    assert value == {5: 0.0, 8: pytest.approx(3 / 9), 14: 1.0, 45: 1.0, 60: 0.5, 75: 0.0}
 
 
 def test_cut_off_answer_with_a_whole_sentence_beats_half_a_sentence() -> None:
@@ -69,6 +69,11 @@ def test_cut_off_answer_with_a_whole_sentence_beats_half_a_sentence() -> None:
     half = "Cats purr when they feel calm and safe and a gentle hand on their back makes them"
     finished = "Cats purr when they feel calm and safe and a gentle hand makes them happy too."
     assert persona.utility(PROMPT, finished) > persona.utility(PROMPT, whole) > persona.utility(PROMPT, half)
+
+
+def test_five_words_lose_even_against_a_cut_off_answer() -> None:
+    persona = PERSONAS["concise"]
+    assert persona.utility(PROMPT, TRAPS["cut off"]) > persona.utility(PROMPT, "Cats purr when very happy.") + 0.4
 
 
 @pytest.mark.parametrize(
@@ -187,7 +192,7 @@ def test_crew_has_five_different_people_of_known_personas() -> None:
 
 
 def test_impossible_numbers_are_refused_with_both_named() -> None:
-    with pytest.raises(ValueError, match=r"words_zero \(3\) < words_low \(50\) <= words_high \(40\)"):
+    with pytest.raises(ValueError, match=r"words_zero \(5\) < words_low \(50\) <= words_high \(45\)"):
         Persona(name="odd", words_low=50)
     with pytest.raises(ValueError, match=r"reliability \(0\)"):
         replace(CREW[0], reliability=0)

@@ -9,8 +9,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from config.embedded.binaries import POSTGRES_PACKAGE
 from config.embedded.layout import PROJECT, service_account
 from config.embedded.postgres import _explained
 from config.embedded.spawn import end, spawn
+from tests.processes import eventually, processes_of
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="about handing the services to another account")
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -58,29 +58,6 @@ def holder(parent: Path) -> Iterator[subprocess.Popen[str]]:
         yield process
         process.kill()
     assert eventually(lambda: not processes_of(parent))
-
-
-def processes_of(directory: Path) -> list[str]:
-    """Command lines of all processes that work in `directory` or name it."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        try:
-            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            working_directory = str((entry / "cwd").readlink())
-        except OSError:
-            continue
-        if str(directory) in command or working_directory.startswith(str(directory)):
-            found.append(command)
-    return found
-
-
-def eventually(condition: Callable[[], bool], *, seconds: float = 20.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not (met := condition()) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return met
 
 
 def mode_and_owner(path: Path) -> tuple[int, int, int]:

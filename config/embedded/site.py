@@ -6,7 +6,6 @@ import contextlib
 import http.client
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,9 +14,7 @@ from types import FrameType
 
 from config import embedded
 from config.embedded.errors import EmbeddedError
-from config.embedded.layout import PROJECT
 from config.embedded.ports import require_free
-from config.embedded.spawn import end, spawn
 from config.embedded.supervisor import Program, Supervisor
 
 READY_SECONDS = 90.0
@@ -92,33 +89,6 @@ def serve(options: SiteOptions) -> None:
         while True:
             supervisor.tend(1.0)
             running.require_alive()
-
-
-@contextlib.contextmanager
-def site(options: SiteOptions) -> Iterator[str]:
-    """`manage.py up` as a child of this process, for the length of the block; yields its address once it is ready.
-
-    Raises:
-        EmbeddedError: it did not become ready; what it printed has been passed on.
-    """
-    command = [sys.executable, "manage.py", "up", "--host", options.host, "--port", str(options.port)]
-    command += [] if options.workers else ["--no-workers"]
-    command += ["--logs", str(options.logs)] if options.logs else []
-    process = spawn(command, directory=PROJECT, death_signal=signal.SIGTERM, output=subprocess.PIPE)
-    try:
-        assert process.stdout is not None
-        printed = []
-        for line in process.stdout:
-            printed.append(line.decode(errors="replace").rstrip())
-            if READY_SENTENCE in printed[-1]:
-                break
-        else:
-            raise EmbeddedError(printed[-1] if printed else "The site did not start.", code="site_failed")
-        yield options.address
-    finally:
-        end(process, [(signal.SIGTERM, 90.0)])
-        if process.stdout is not None:
-            process.stdout.close()
 
 
 def _make_beat_directory() -> None:

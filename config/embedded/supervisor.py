@@ -11,6 +11,7 @@ import os
 import selectors
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -65,11 +66,14 @@ class Supervisor:
         self._logs = logs
         self._children: dict[str, _Child] = {}
         self._selector = selectors.DefaultSelector()
-        self._printer = Printer(width=len("worker-default"))
+        self._printer = Printer(output=sys.stdout, width=len("worker-default"))
         self._colours = get_colours()
 
     def say(self, text: str) -> None:
         self._print("plumbline", text.encode(), None)
+
+    def pid(self, name: str) -> int:
+        return self._children[name].process.pid
 
     def start(self, program: Program) -> None:
         self._children[program.name] = self._launch(program, next(self._colours), [])

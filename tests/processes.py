@@ -1,0 +1,32 @@
+"""Looking at real processes: what runs in or for a directory, and waiting for that to change."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+
+def processes_of(directory: Path) -> list[str]:
+    """Command lines of all processes but this one that work in `directory` or below, or name it."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            working_directory = str((entry / "cwd").readlink())
+        except OSError:
+            continue
+        if str(directory) in command or working_directory.startswith(str(directory)):
+            found.append(command)
+    return found
+
+
+def eventually(condition: Callable[[], bool], *, seconds: float = 20.0) -> bool:
+    """Whether `condition` comes true within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (met := condition()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return met

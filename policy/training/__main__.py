@@ -1,0 +1,31 @@
+"""`python -m policy.training RUN_DIR`: the process that the launcher starts."""
+
+from __future__ import annotations
+
+import sys
+
+from reward.training.rundir import Outcome, RunDirectory, main
+
+# Each handler loads torch: only once the run directory is locked.
+
+
+def _sample(run: RunDirectory) -> Outcome:
+    from policy.training.sample_job import sample_answers
+
+    return sample_answers(run)
+
+
+def _ppo(run: RunDirectory) -> Outcome:
+    from policy.training.ppo_job import train_policy
+
+    return train_policy(run)
+
+
+def _import(run: RunDirectory) -> Outcome:
+    from policy.training.fetch import import_model
+
+    return import_model(run)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv, {"policy.sample": _sample, "policy.ppo": _ppo, "policy.import": _import}))

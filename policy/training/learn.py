@@ -1,0 +1,213 @@
+"""Updates of policy and value head from one judged rollout. Sums over tokens, divided by the mini-batch's token count."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from gpu_ops import linear_ppo_loss, value_loss
+from policy.training.config import PPOConfig, UpdateConfig
+from policy.training.credit import Credit
+from policy.training.randomness import generator
+from policy.training.rollout import Judged, MicroBatch, response_states, unflatten
+from policy.training.trunk import Policy
+from reward.training.rundir import TrainingRefused
+
+RATIO_TOLERANCE = {False: 1e-4, True: 2e-2}
+"""How far the first ratio may be from 1: plain float32 matmuls of any internal precision, and bfloat16 autocast."""
+
+MAX_SKIPPED_IN_A_ROW = 3
+FINAL_RATE = 0.1
+
+SUMMED = (
+    "policy_loss",
+    "value_loss",
+    "approx_kl_k1",
+    "approx_kl_k3",
+    "clip_fraction",
+    "value_clip_fraction",
+    "clamped",
+)
+
+
+@dataclass(slots=True)
+class Learned:
+    """What the updates of one step came to. Sums over tokens; divide by `tokens`."""
+
+    sums: dict[str, float] = field(default_factory=lambda: dict.fromkeys(SUMMED, 0.0))
+    tokens: int = 0
+    ratio_max: float = 0.0
+    first_ratio_error: float = 0.0
+    grad_norm: float = 0.0
+    updates: int = 0
+    skipped: int = 0
+    last_kl: float = 0.0
+    stopped_early: bool = False
+
+
+class Terms(NamedTuple):
+    """One mini-batch's sums and the greatest |ratio - 1|."""
+
+    sums: dict[str, float]
+    tokens: int
+    ratio_max: float
+    ratio_error: float
+
+
+def make_optimizer(policy: Policy, config: UpdateConfig) -> torch.optim.AdamW:
+    """AdamW over what is trained; the value head has its own learning rate. `set_learning_rates` sets both."""
+    head = set(policy.value_head.parameters())
+    groups = [
+        {"params": [p for _, p in policy.trained() if p not in head], "lr": config.learning_rate},
+        {"params": list(policy.value_head.parameters()), "lr": config.value_learning_rate},
+    ]
+    return torch.optim.AdamW(
+        groups, betas=config.adam_betas, eps=config.adam_eps, weight_decay=config.weight_decay, fused=True
+    )
+
+
+def set_learning_rates(optimizer: torch.optim.Optimizer, config: PPOConfig, step: int) -> float:
+    """Linear warm-up, then constant or linear decay to a tenth; `step` counts from 1. Returns the policy's rate."""
+    update = config.update
+    factor = min(1.0, step / (update.warmup_steps + 1))
+    if update.decay and step > update.warmup_steps:
+        span = max(1, config.steps - update.warmup_steps - 1)
+        factor = 1 - (1 - FINAL_RATE) * (step - update.warmup_steps - 1) / span
+    rates = (update.learning_rate * factor, update.value_learning_rate * factor)
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
+    return rates[0]
+
+
+def learn(
+    policy: Policy,
+    optimizer: torch.optim.Optimizer,
+    mini_batches: Sequence[Sequence[MicroBatch]],
+    judged: Judged,
+    credit: Credit,
+    *,
+    config: PPOConfig,
+    seed: int,
+    step: int,
+    skipped_before: int,
+) -> Learned:
+    """All epochs of one step. Ends early once old and new policy are further apart than the config allows.
+
+    Args:
+        skipped_before: non-finite updates in a row before this step.
+
+    Raises:
+        TrainingRefused: the first ratio is not 1 (`ratio_mismatch`), three updates in a row were not finite (`diverged`).
+    """
+    learned, in_a_row = Learned(), skipped_before
+    limit = config.kl.stop_update_nats_per_token
+    for epoch in range(config.update.epochs):
+        order = torch.randperm(len(mini_batches), generator=generator(seed, "order", step, epoch))
+        for index in order.tolist():
+            terms = _accumulate(policy, mini_batches[index], judged, credit, config)
+            _note(learned, terms)
+            if learned.updates + learned.skipped == 0:
+                _check_first_ratio(learned, terms, policy.autocast)
+            learned.last_kl = terms.sums["approx_kl_k3"] / terms.tokens
+            if limit is not None and learned.last_kl > limit:
+                optimizer.zero_grad(set_to_none=True)
+                learned.stopped_early = True
+                return learned
+            in_a_row = 0 if _update(policy, optimizer, learned, config.update) else in_a_row + 1
+            if in_a_row >= MAX_SKIPPED_IN_A_ROW:
+                message = "Three updates in a row were not finite; start again with a lower learning rate."
+                raise TrainingRefused(message, code="diverged")
+    return learned
+
+
+def _accumulate(
+    policy: Policy, batches: Sequence[MicroBatch], judged: Judged, credit: Credit, config: PPOConfig
+) -> Terms:
+    """Gradients of a mini-batch, however it is cut: every micro-batch divides by the whole token count."""
+    update, kl = config.update, config.kl
+    tokens = sum(batch.targets.numel() for batch in batches)
+    sums, ratio_max, ratio_error = dict.fromkeys(SUMMED, 0.0), 0.0, 0.0
+    for batch in batches:
+        old_logp = judged.logp[batch.rows][batch.mask]
+        states = response_states(policy, batch)
+        check_finite(states)
+        ppo = linear_ppo_loss(
+            states,
+            policy.head,
+            batch.targets,
+            old_logp,
+            credit.advantages[batch.rows][batch.mask],
+            None,
+            temperature=config.temperature,
+            ref_logp=judged.ref_logp[batch.rows][batch.mask],
+            clip_low=update.clip_low,
+            clip_high=update.clip_high,
+            dual_clip=update.dual_clip,
+            entropy_coef=update.entropy_coefficient,
+            kl_coef=kl.loss_coefficient,
+            kl_kind=kl.loss_kind,
+            denominator=tokens,
+        )
+        values = unflatten(policy.value_head(states).squeeze(1), batch.mask)
+        value = value_loss(
+            values,
+            judged.values[batch.rows],
+            credit.returns[batch.rows],
+            batch.mask,
+            clip=update.value_clip,
+            denominator=tokens,
+        )
+        (ppo.loss + update.value_coefficient * value.loss).backward()  # type: ignore[no-untyped-call]
+        sums["policy_loss"] += float(ppo.loss.detach()) * tokens
+        sums["value_loss"] += float(value.loss.detach()) * tokens
+        sums["value_clip_fraction"] += float(value.clip_fraction_sum)
+        for name in ("approx_kl_k1", "approx_kl_k3", "clip_fraction", "clamped"):
+            sums[name] += float(getattr(ppo.metrics, name))
+        ratio_max = max(ratio_max, float(ppo.metrics.ratio_max))
+        ratio_error = max(ratio_error, float((ppo.logp.detach() - old_logp).expm1().abs().max()))
+    return Terms(sums, tokens, ratio_max, ratio_error)
+
+
+def check_finite(*tensors: Tensor) -> None:
+    """Refuse to go on with numbers that no later step can repair. Raises TrainingRefused (`diverged`)."""
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors):
+        message = "The policy's numbers are no longer finite; start again with a lower learning rate."
+        raise TrainingRefused(message, code="diverged")
+
+
+def _note(learned: Learned, terms: Terms) -> None:
+    for name, value in terms.sums.items():
+        learned.sums[name] += value
+    learned.tokens += terms.tokens
+    learned.ratio_max = max(learned.ratio_max, terms.ratio_max)
+
+
+def _check_first_ratio(learned: Learned, terms: Terms, autocast: bool) -> None:
+    """Before the first update nothing has changed, so a ratio other than 1 is a bug or a precision that is too low."""
+    learned.first_ratio_error = terms.ratio_error
+    if not terms.ratio_error <= RATIO_TOLERANCE[autocast]:
+        message = (
+            f"Before the first update old and new probabilities differ by {terms.ratio_error:.2g} "
+            f"(at most {RATIO_TOLERANCE[autocast]:g} is allowed); choose a higher precision."
+        )
+        raise TrainingRefused(message, code="ratio_mismatch")
+
+
+def _update(policy: Policy, optimizer: torch.optim.Optimizer, learned: Learned, config: UpdateConfig) -> bool:
+    """One optimizer step, or none where the gradient is not finite."""
+    parameters: list[Tensor] = [p for _, p in policy.trained()]
+    norm = float(torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm))
+    finite = math.isfinite(norm)
+    if finite:
+        optimizer.step()
+        learned.updates += 1
+        learned.grad_norm += norm
+    else:
+        learned.skipped += 1
+    optimizer.zero_grad(set_to_none=True)
+    return finite

@@ -1,0 +1,153 @@
+"""PPO (Schulman et al. 2017; Ziegler et al. 2019) as a generator: act, judge, credit, learn, tell.
+
+It is given its parts and yields metrics; saving, reading, devices and settings from outside are its caller's.
+docs/maths.md gives the reason behind each choice, docs/metrics.md what each metric means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from policy.training.config import PPOConfig
+from policy.training.credit import RunningMoments, assign_credit
+from policy.training.kl import KLController, make_controller
+from policy.training.learn import check_finite, learn, make_optimizer, set_learning_rates
+from policy.training.randomness import generator
+from policy.training.rollout import Rollout, judge, make_micro_batch, make_rollout, plan_rows
+from policy.training.sampling import Draw, Request, SampleProgress, sample
+from policy.training.tell import Seconds, step_metrics
+from policy.training.trunk import Policy
+
+Score = Callable[[Sequence[Sequence[int]]], Tensor]
+"""Scores [N] of whole sequences (prompt and answer, as token ids), in reward units."""
+
+
+class StepMetrics(NamedTuple):
+    """Metrics of one step, of the policy as it was when the rollout was drawn. `step` counts from 1."""
+
+    step: int
+    values: dict[str, float]
+
+
+@dataclass(slots=True)
+class PPOState:
+    """What changes from step to step beside the weights. Random numbers derive from seed and step: none to keep."""
+
+    optimizer: torch.optim.AdamW
+    controller: KLController
+    moments: RunningMoments = field(default_factory=RunningMoments)
+    step: int = 0
+    skipped_in_a_row: int = 0
+    skipped_total: int = 0
+
+    @classmethod
+    def start(cls, policy: Policy, config: PPOConfig) -> PPOState:
+        """The state before the first step."""
+        return cls(optimizer=make_optimizer(policy, config.update), controller=make_controller(config.kl))
+
+
+def train(
+    *,
+    policy: Policy,
+    score: Score,
+    prompts: Sequence[Sequence[int]],
+    eos_id: int,
+    config: PPOConfig,
+    state: PPOState,
+    seed: int,
+    progress: Callable[[SampleProgress], None] | None = None,
+) -> Iterator[StepMetrics]:
+    """Run the steps that `state` has not run yet; policy and state change in place.
+
+    Raises:
+        TrainingRefused: see `learn`.
+    """
+    while state.step < config.steps:
+        step, clock = state.step + 1, Seconds()
+
+        # 1. Act: draw a rollout.
+        rollout = act(policy, prompts, eos_id=eos_id, config=config, seed=seed, step=step, progress=progress)
+        clock.lap("act")
+
+        # 2. Judge: log-probabilities and values by the policy, the reference and the reward model.
+        plan = plan_rows(
+            rollout,
+            mini_batches=config.update.mini_batches,
+            micro_batch_size=config.update.micro_batch_size,
+            seed=seed,
+            step=step,
+        )
+        mini_batches = [[make_micro_batch(policy, rollout, rows) for rows in part] for part in plan]
+        scores = score_rollout(score, rollout)
+        clock.lap("score")
+        flat = [batch for part in mini_batches for batch in part]
+        judged = judge(policy, rollout, flat, scores, temperature=config.temperature)
+        check_finite(judged.logp, judged.ref_logp, judged.values, judged.scores)
+        clock.lap("judge")
+
+        # 3. Credit: from scores of answers to advantages of tokens.
+        coefficient = state.controller.coefficient
+        credit = assign_credit(judged, rollout, kl_coefficient=coefficient, moments=state.moments, config=config.credit)
+        clock.lap("credit")
+
+        # 4. Learn: update policy and value head.
+        rate = set_learning_rates(state.optimizer, config, step)
+        learned = learn(
+            policy,
+            state.optimizer,
+            mini_batches,
+            judged,
+            credit,
+            config=config,
+            seed=seed,
+            step=step,
+            skipped_before=state.skipped_in_a_row,
+        )
+        clock.lap("learn")
+
+        # 5. Tell: metrics, and what the next step needs to know.
+        values = step_metrics(rollout, judged, credit, learned, clock)
+        state.controller.update(values["kl_nats_per_sequence"], len(rollout.responses))
+        state.skipped_in_a_row = 0 if learned.updates else state.skipped_in_a_row + learned.skipped
+        state.skipped_total += learned.skipped
+        state.step = step
+        values |= {"kl_coefficient": coefficient, "learning_rate": rate, "skipped_total": float(state.skipped_total)}
+        yield StepMetrics(step, values)
+
+
+def act(
+    policy: Policy,
+    prompts: Sequence[Sequence[int]],
+    *,
+    eos_id: int,
+    config: PPOConfig,
+    seed: int,
+    step: int,
+    progress: Callable[[SampleProgress], None] | None = None,
+) -> Rollout:
+    """Draw the answers of one step: the next prompts of an endless run of shuffled passes, answered side by side."""
+    count = config.prompts_per_step
+    chosen = [_prompt_at(len(prompts), position, seed) for position in range((step - 1) * count, step * count)]
+    asked = [prompts[index] for index in chosen for _ in range(config.answers_per_prompt)]
+    requests = [Request(prompt, (seed, "act", step, index)) for index, prompt in enumerate(asked)]
+    draw = Draw(max_new_tokens=config.max_new_tokens, temperature=config.temperature, batch_size=len(requests))
+    answers = sample(policy.model, requests, draw=draw, eos_id=eos_id, progress=progress)
+    return make_rollout(asked, answers, policy.head.device)
+
+
+def score_rollout(score: Score, rollout: Rollout) -> Tensor:
+    """Scores [B] of prompt and answer together, without gradient."""
+    sequences = [p + r for p, r in zip(rollout.prompts, rollout.responses, strict=True)]
+    with torch.no_grad():
+        return score(sequences).detach().float().to(rollout.mask.device)
+
+
+def _prompt_at(num_prompts: int, position: int, seed: int) -> int:
+    """Index of the prompt at a position of the endless run of shuffled passes."""
+    epoch, offset = divmod(position, num_prompts)
+    return int(torch.randperm(num_prompts, generator=generator(seed, "prompts", epoch))[offset])

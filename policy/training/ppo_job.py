@@ -1,0 +1,198 @@
+"""The run kind `policy.ppo`: policy, reward model and prompts in, the chosen policy out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from policy.training.checkpointing import load_state, save_state
+from policy.training.config import PPOConfig
+from policy.training.evaluate import Choice, evaluate
+from policy.training.ppo import PPOState, StepMetrics, train
+from policy.training.prompts import load_prompts, split_for_training
+from policy.training.sampling import SampleProgress
+from policy.training.trunk import Policy
+from reward.training.language_model import Tokenizer, load_policy, read_meta, save_policy
+from reward.training.reward_model import RewardModel
+from reward.training.rundir import Outcome, RunDirectory, TrainingRefused
+
+
+@dataclass(slots=True)
+class Job:
+    """The parts of one run."""
+
+    run: RunDirectory
+    config: PPOConfig
+    policy: Policy
+    tokenizer: Tokenizer
+    reward: RewardModel
+    train_prompts: list[list[int]]
+    validation_prompts: list[list[int]]
+    state: PPOState
+    choice: Choice
+    history: dict[str, float]
+
+    def score(self, sequences: list[list[int]]) -> Tensor:
+        """Raw scores of the reward model, a few sequences at a time and back in order."""
+        order = sorted(range(len(sequences)), key=lambda i: len(sequences[i]))
+        scores = torch.zeros(len(sequences), device=self.policy.head.device)
+        for start in range(0, len(order), self.config.update.micro_batch_size):
+            chosen = order[start : start + self.config.update.micro_batch_size]
+            scores[chosen] = self.reward.score([sequences[i] for i in chosen]).float()
+        return scores
+
+
+def train_policy(run: RunDirectory) -> Outcome:
+    """Run PPO from the last checkpoint, if any, and save the chosen weights."""
+    job = _load(run)
+    if job.choice.first is None:
+        _evaluate(job, 0)
+    finished = _train(job)
+    if not finished:
+        return Outcome(status="cancelled")
+    best, first = job.choice.best, job.choice.first
+    assert best is not None and first is not None
+    job.choice.apply(job.policy)
+    folder = run.artifact_path("model")
+    parent = read_meta(run.input("policy"))
+    meta = {name: parent[name] for name in ("base", "licence", "source_uri") if name in parent}
+    save_policy(job.policy.model, job.tokenizer, folder, meta={**meta, "kind": "policy", "ppo_step": best.step})
+    run.note("chosen", f"The weights after step {best.step} were chosen: validation reward {best.reward:.3f}.")
+    metrics = {
+        **job.history,
+        "best_step": best.step,
+        "num_steps": job.state.step,
+        "eval_reward_first": first.reward,
+        "eval_reward_best": best.reward,
+        "kl_best_nats_per_sequence": best.kl,
+        "skipped_total": job.state.skipped_total,
+    }
+    return Outcome(metrics=metrics, artifacts={"model": folder})
+
+
+def _load(run: RunDirectory) -> Job:
+    config = run.config(PPOConfig)
+    torch.set_float32_matmul_precision(config.matmul_precision)
+    model, tokenizer = load_policy(run.input("policy"), dtype=torch.float32)
+    reward = RewardModel.load(run.input("reward")).to(run.spec.device).requires_grad_(False).eval()
+    if reward.tokenizer.sha256 != tokenizer.sha256:
+        message = "Policy and reward model have different tokenizers; train the reward model from a checkpoint of this policy."
+        raise TrainingRefused(message, code="tokenizer_mismatch")
+    prompts = load_prompts(
+        run.input("prompts"),
+        tokenizer,
+        max_tokens=config.max_prompt_tokens,
+        max_new_tokens=config.max_new_tokens,
+        positions=model.config.max_position_embeddings,  # type: ignore[union-attr, arg-type]
+    )
+    train_prompts, validation = split_for_training(prompts)
+    if not validation:
+        message = (
+            "There is no validation prompt, so the train prompts choose the checkpoint; add prompts of that split."
+        )
+        run.note("no_validation_prompts", message, level="warning")
+        validation = train_prompts
+    policy = _policy(model.to(run.spec.device), config)
+    job = Job(
+        run=run,
+        config=config,
+        policy=policy,
+        tokenizer=tokenizer,
+        reward=reward,
+        train_prompts=[prompt.tokens for prompt in train_prompts],
+        validation_prompts=[prompt.tokens for prompt in validation],
+        state=PPOState.start(policy, config),
+        choice=Choice(leash=config.kl.leash_kl_nats_per_sequence),
+        history={},
+    )
+    checkpoint = run.latest_checkpoint()
+    if checkpoint is not None:
+        job.history = load_state(checkpoint[1], policy, job.state, job.choice)
+    return job
+
+
+def _policy(model: torch.nn.Module, config: PPOConfig) -> Policy:
+    try:
+        return Policy(model, train_layers=config.train_layers, autocast=config.precision == "bfloat16-autocast")
+    except ValueError as error:
+        raise TrainingRefused(f"The configuration of this run cannot be used: {error}.", code="bad_config") from None
+
+
+def _train(job: Job) -> bool:
+    """Run the loop with evaluations and checkpoints at step boundaries; False once cancelled."""
+    run, config = job.run, job.config
+
+    def drawn(progress: SampleProgress) -> None:
+        run.progress("act", progress.done, progress.total, "answers")
+
+    run.progress("train", job.state.step, config.steps, "steps")
+    loop = train(
+        policy=job.policy,
+        score=job.score,
+        prompts=job.train_prompts,
+        eos_id=job.tokenizer.eos_id,
+        config=config,
+        state=job.state,
+        seed=run.spec.seed,
+        progress=drawn,
+    )
+    for told in loop:
+        run.metrics(told.step, **told.values)
+        _remember(job, told)
+        slipped = _slipped(job, told)
+        last = slipped or told.step == config.steps
+        if not slipped and (last or told.step % config.eval_every == 0):
+            _evaluate(job, told.step)
+        run.progress("train", told.step, config.steps, "steps")
+        if run.stopping or told.step % config.checkpoint_every_steps == 0:
+            _checkpoint(job)
+        if run.cancelled():
+            return False
+        if slipped:
+            break
+    return True
+
+
+def _remember(job: Job, told: StepMetrics) -> None:
+    job.history.setdefault("reward_first", told.values["reward_mean"])
+    job.history["reward_last"] = told.values["reward_mean"]
+    job.history["kl_last_nats_per_sequence"] = told.values["kl_nats_per_sequence"]
+
+
+def _slipped(job: Job, told: StepMetrics) -> bool:
+    """Whether the rollout was beyond the KL leash, which ends the run: later weights could not be chosen anyway."""
+    leash = job.config.kl.leash_kl_nats_per_sequence
+    kl = told.values["kl_nats_per_sequence"]
+    if leash is None or kl <= leash:
+        return False
+    message = (
+        f"KL reached {kl:.1f} nats per sequence, beyond the leash of {leash:g}; training ends after step {told.step}."
+    )
+    job.run.note("kl_leash", message, level="warning")
+    return True
+
+
+def _evaluate(job: Job, step: int) -> None:
+    found = evaluate(
+        job.policy,
+        job.score,
+        job.validation_prompts,
+        eos_id=job.tokenizer.eos_id,
+        config=job.config,
+        seed=job.run.spec.seed,
+        step=step,
+    )
+    job.run.metrics(step, **found.values)
+    if job.choice.offer(found, job.policy) and step:
+        message = (
+            f"Best so far after step {step}: validation reward {found.reward:.3f} at {found.kl:.1f} nats per sequence."
+        )
+        job.run.note("best_so_far", message)
+
+
+def _checkpoint(job: Job) -> None:
+    job.run.save_checkpoint(
+        job.state.step, lambda path: save_state(path, job.policy, job.state, job.choice, job.history)
+    )

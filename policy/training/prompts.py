@@ -1,0 +1,79 @@
+"""prompts.jsonl as training reads it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from reward.training.language_model import Tokenizer, encode_prompt
+from reward.training.rundir import TrainingRefused
+
+SPLITS = ("train", "validation", "test")
+
+
+class Prompt(NamedTuple):
+    """A prompt with the token ids up to where its answer starts."""
+
+    id: str
+    split: str
+    tokens: list[int]
+
+
+def load_prompts(
+    path: Path, tokenizer: Tokenizer, *, max_tokens: int, max_new_tokens: int, positions: int
+) -> list[Prompt]:
+    """Read and encode all prompts of the file, in its order.
+
+    Args:
+        max_tokens: longest prompt that is allowed. positions: of the model; prompt and answer must fit in.
+
+    Raises:
+        TrainingRefused: a line that is not a prompt (`bad_prompts`), no prompt (`no_prompts`), one that is too long (`prompt_too_long`).
+    """
+    limit = min(max_tokens, positions - max_new_tokens)
+    prompts = []
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            prompt = _read(line, number, tokenizer)
+            if len(prompt.tokens) > limit:
+                message = (
+                    f"Line {number} of the prompts has {len(prompt.tokens)} tokens, but at most {limit} fit; "
+                    "shorten the prompt or raise max_prompt_tokens."
+                )
+                raise TrainingRefused(message, code="prompt_too_long")
+            prompts.append(prompt)
+    if not prompts:
+        raise TrainingRefused("The file of prompts is empty; choose prompts first.", code="no_prompts")
+    return prompts
+
+
+def split_for_training(prompts: list[Prompt]) -> tuple[list[Prompt], list[Prompt]]:
+    """Train and validation prompts. A test prompt must never be seen by training.
+
+    Raises:
+        TrainingRefused: a test prompt (`test_prompt`), or no prompt to train on (`no_prompts`).
+    """
+    leaked = [prompt.id for prompt in prompts if prompt.split == "test"]
+    if leaked:
+        message = f"{len(leaked)} test prompts (first {leaked[0]}) are in the training input; they are kept for win rates only."
+        raise TrainingRefused(message, code="test_prompt")
+    train = [prompt for prompt in prompts if prompt.split == "train"]
+    if not train:
+        raise TrainingRefused("There is no train prompt; add prompts of the train split.", code="no_prompts")
+    return train, [prompt for prompt in prompts if prompt.split == "validation"]
+
+
+def _read(line: str, number: int, tokenizer: Tokenizer) -> Prompt:
+    try:
+        row: Any = json.loads(line)
+        prompt_id, split, messages = str(row["id"]), row["split"], row["messages"]
+        if split not in SPLITS or not messages:
+            raise ValueError(f"split is {split!r}" if messages else "it has no message")
+        tokens = encode_prompt(tokenizer, messages)
+        if not tokens:
+            raise ValueError("it has no token")
+    except (ValueError, KeyError, TypeError) as error:
+        message = f"Line {number} of the prompts cannot be read ({error}); export the prompts again."
+        raise TrainingRefused(message, code="bad_prompts") from None
+    return Prompt(prompt_id, split, tokens)

@@ -1,0 +1,141 @@
+"""What one PPO step works on. B answers, b of them in a micro-batch, T padded length, R longest answer, N response tokens.
+
+True in a mask takes part. Per-token quantities are [B, R], position r of a row being the answer's r-th token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from gpu_ops import linear_logp
+from policy.training.randomness import generator
+from policy.training.sampling import Answer
+from policy.training.trunk import Policy
+
+
+class Rollout(NamedTuple):
+    """Answers as drawn: token ids flow through, text is never tokenised again."""
+
+    prompts: list[list[int]]  # B
+    responses: list[list[int]]  # B, EOS included where finished
+    finished: Tensor  # [B] bool, ended with EOS
+    sampler_logp: Tensor  # [B, R] nats, by the sampler
+    mask: Tensor  # [B, R] bool, real response tokens
+
+
+class MicroBatch(NamedTuple):
+    """Rows of a rollout in one forward pass, padded on the right. Made once a rollout, so that old and new
+    log-probabilities come from the same shapes."""
+
+    rows: Tensor  # [b] int64, into the rollout
+    ids: Tensor  # [b, T] int64
+    states: Tensor  # [N] int64, positions in [b * T] whose hidden state predicts a response token
+    targets: Tensor  # [N] int64, those tokens
+    mask: Tensor  # [b, R] bool
+    bottom: Tensor | None  # [b, T, D] what the frozen layers make of ids
+
+
+class Judged(NamedTuple):
+    """What policy, reference and reward model say of a rollout before any update. No gradient."""
+
+    logp: Tensor  # [B, R] nats
+    ref_logp: Tensor  # [B, R] nats
+    entropy: Tensor  # [B, R] nats
+    values: Tensor  # [B, R] reward units, before the token is drawn
+    last_values: Tensor  # [B] reward units, after the last token
+    scores: Tensor  # [B] raw, by the reward model
+
+
+def make_rollout(prompts: Sequence[Sequence[int]], answers: Sequence[Answer], device: torch.device) -> Rollout:
+    """Put drawn answers side by side."""
+    longest = max(len(answer.token_ids) for answer in answers)
+    lengths = torch.tensor([len(answer.token_ids) for answer in answers])
+    mask = torch.arange(longest) < lengths[:, None]
+    logp = torch.zeros(len(answers), longest)
+    logp[mask] = torch.tensor([value for answer in answers for value in answer.logp])
+    return Rollout(
+        prompts=[list(prompt) for prompt in prompts],
+        responses=[answer.token_ids for answer in answers],
+        finished=torch.tensor([answer.finish_reason == "stop" for answer in answers]).to(device),
+        sampler_logp=logp.to(device),
+        mask=mask.to(device),
+    )
+
+
+def plan_rows(
+    rollout: Rollout, *, mini_batches: int, micro_batch_size: int, seed: int, step: int
+) -> list[list[Tensor]]:
+    """Rows [b] of each micro-batch of each mini-batch: mini-batches at random, within one sorted by length."""
+    count = len(rollout.responses)
+    lengths = torch.tensor([len(p) + len(r) for p, r in zip(rollout.prompts, rollout.responses, strict=True)])
+    shuffled = torch.randperm(count, generator=generator(seed, "mini-batches", step))
+    plan = []
+    for part in shuffled.tensor_split(mini_batches):
+        ordered = part[lengths[part].argsort(stable=True)]
+        plan.append(list(ordered.split(micro_batch_size)))
+    return plan
+
+
+def make_micro_batch(policy: Policy, rollout: Rollout, rows: Tensor) -> MicroBatch:
+    """Pad the rows' tokens on the right and run the frozen layers over them."""
+    device = rollout.mask.device
+    chosen = rows.tolist()
+    sequences = [rollout.prompts[i] + rollout.responses[i] for i in chosen]
+    longest = max(map(len, sequences))
+    ids = torch.tensor([s + [0] * (longest - len(s)) for s in sequences], device=device)
+    states = [
+        row * longest + len(rollout.prompts[i]) - 1 + r
+        for row, i in enumerate(chosen)
+        for r in range(len(rollout.responses[i]))
+    ]
+    targets = [token for i in chosen for token in rollout.responses[i]]
+    return MicroBatch(
+        rows=rows.to(device),
+        ids=ids,
+        states=torch.tensor(states, device=device),
+        targets=torch.tensor(targets, device=device),
+        mask=rollout.mask[rows.to(device)],
+        bottom=policy.bottom(ids),
+    )
+
+
+def response_states(policy: Policy, batch: MicroBatch) -> Tensor:
+    """Hidden states [N, D] that predict the response tokens, with gradient. Prompts and padding end here."""
+    hidden = policy.top(batch.ids, batch.bottom)
+    return hidden.reshape(-1, hidden.shape[-1])[batch.states]
+
+
+@torch.no_grad()
+def judge(
+    policy: Policy, rollout: Rollout, batches: Sequence[MicroBatch], scores: Tensor, *, temperature: float
+) -> Judged:
+    """Log-probabilities, entropies and values of every response token, in the shapes that the updates will use."""
+    found = Judged(*(torch.zeros_like(rollout.sampler_logp) for _ in range(4)), torch.zeros_like(scores), scores)
+    for batch in batches:
+        hidden = policy.top(batch.ids, batch.bottom)
+        flat = hidden.reshape(-1, hidden.shape[-1])
+        states = flat[batch.states]
+        ours = linear_logp(states, policy.head, batch.targets, temperature=temperature, want=("entropy",))
+        assert ours.entropy is not None
+        values = policy.value_head(flat).squeeze(1)
+        ref_states = policy.reference_top(batch.ids, batch.bottom).reshape(-1, hidden.shape[-1])[batch.states]
+        theirs = linear_logp(ref_states, policy.reference_head, batch.targets, temperature=temperature)
+        for into, token_values in (
+            (found.logp, ours.logp),
+            (found.ref_logp, theirs.logp),
+            (found.entropy, ours.entropy),
+            (found.values, values[batch.states]),
+        ):
+            into[batch.rows] = unflatten(token_values, batch.mask)
+        ends = batch.mask.sum(1).cumsum(0) - 1
+        found.last_values[batch.rows] = values[batch.states[ends] + 1]
+    return found
+
+
+def unflatten(values: Tensor, mask: Tensor) -> Tensor:
+    """[N] to [b, R], 0 where masked."""
+    return values.new_zeros(mask.shape).masked_scatter(mask, values)

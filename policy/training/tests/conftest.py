@@ -1,0 +1,59 @@
+"""A tiny random Llama and a scripted reward: whole PPO runs in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import LlamaConfig, LlamaForCausalLM
+
+VOCABULARY = 64
+EOS = 1
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)  # two threads that share a busy core wait for each other most of the time
+
+
+def build_llama(*, seed: int = 0, layers: int = 2, tied: bool = True) -> LlamaForCausalLM:
+    """Grouped-query heads, so that keys are shared; weights large enough that answers differ."""
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=64,
+        bos_token_id=0,
+        eos_token_id=EOS,
+        pad_token_id=2,
+        tie_word_embeddings=tied,
+        initializer_range=0.1,
+    )
+    return LlamaForCausalLM(config).float().eval()
+
+
+@pytest.fixture
+def llama() -> LlamaForCausalLM:
+    return build_llama()
+
+
+@pytest.fixture
+def prompts() -> list[list[int]]:
+    source = torch.Generator().manual_seed(5)
+    return [torch.randint(3, VOCABULARY, (n,), generator=source).tolist() for n in (2, 7, 4, 7, 3, 9)]
+
+
+def even_share(prompt_tokens: int) -> Callable[[Sequence[Sequence[int]]], Tensor]:
+    """Score: the share of even ids among the response's; prompts all have `prompt_tokens` tokens."""
+
+    def score(sequences: Sequence[Sequence[int]]) -> Tensor:
+        answers = [sequence[prompt_tokens:] for sequence in sequences]
+        return torch.tensor([sum(token % 2 == 0 for token in answer) / len(answer) for answer in answers])
+
+    return score

@@ -1,0 +1,146 @@
+"""A decoder seen as what PPO needs: a frozen bottom run once per rollout, a trained top, a reference top, a value head.
+
+B sequences, T their padded length, D hidden. Sequences are padded on the right, where causal attention hides padding from
+every real token, so no mask is needed and padding never has to be recognised by its id.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from policy.training.attention import KVCache, use_grouped_attention
+
+
+def run_layers(
+    layers: Iterable[nn.Module],
+    rotary: nn.Module,
+    hidden: Tensor,
+    *,
+    positions: Tensor | None = None,
+    mask: Tensor | None = None,
+    cache: KVCache | None = None,
+) -> Tensor:
+    """Pass hidden [B, T, D] through decoder layers. positions: [B, T], by default 0..T-1; mask: additive [B, 1, T, K] or None."""
+    if positions is None:
+        positions = torch.arange(hidden.shape[1], device=hidden.device)[None]
+    angles = rotary(hidden, position_ids=positions)
+    for layer in layers:
+        hidden = layer(
+            hidden, attention_mask=mask, position_ids=positions, position_embeddings=angles, past_key_values=cache
+        )
+    return hidden
+
+
+class Policy(nn.Module):
+    """A causal language model with a value head, and the reference that it started as.
+
+    The model is in evaluation mode for good: dropout would make old and new log-probabilities differ.
+    With train_layers, embeddings, head and the lower layers are frozen: backward stops there, and the reference shares
+    them and copies the top layers only (trlX's hydra).
+    """
+
+    def __init__(self, model: nn.Module, *, train_layers: int | None = None, autocast: bool = False) -> None:
+        super().__init__()
+        use_grouped_attention(model)
+        self.model = model.eval()
+        self.autocast = autocast
+        decoder: Any = model.model
+        depth = len(decoder.layers)
+        if train_layers is not None and train_layers > depth:
+            raise ValueError(f"train_layers ({train_layers}) must be at most the model's {depth} layers")
+        self.cut = None if train_layers is None else depth - train_layers
+        self._freeze()
+        self.value_head = nn.Linear(int(model.config.hidden_size), 1, device=self.head.device)  # type: ignore[union-attr, arg-type]
+        nn.init.zeros_(self.value_head.weight)
+        nn.init.zeros_(self.value_head.bias)
+        whole = self.cut is None
+        self.reference = nn.ModuleDict(
+            {
+                "layers": copy.deepcopy(self._top_layers),
+                "norm": copy.deepcopy(decoder.norm),
+                **({"embed": copy.deepcopy(decoder.embed_tokens)} if whole else {}),
+                **({"head": copy.deepcopy(model.lm_head)} if whole else {}),
+            }
+        ).requires_grad_(False)
+        if whole and model.config.tie_word_embeddings:  # type: ignore[union-attr]
+            self.reference["head"].weight = self.reference["embed"].weight
+
+    @property
+    def head(self) -> Tensor:
+        """Weight of the language-model head, [V, D]."""
+        weight: Tensor = self.model.lm_head.weight  # type: ignore[union-attr, assignment]
+        return weight
+
+    @property
+    def reference_head(self) -> Tensor:
+        """Weight of the reference's head, [V, D]: the policy's own where that is frozen."""
+        weight: Tensor = self.reference["head"].weight if "head" in self.reference else self.head  # type: ignore[assignment]
+        return weight
+
+    @torch.no_grad()
+    def bottom(self, ids: Tensor) -> Tensor | None:
+        """What the frozen layers make of ids [B, T]: [B, T, D], or None where nothing is frozen. Compute once per rollout."""
+        if self.cut is None:
+            return None
+        with self._casting(ids):
+            return run_layers(self._decoder.layers[: self.cut], self._rotary, self._decoder.embed_tokens(ids))
+
+    def top(self, ids: Tensor, bottom: Tensor | None) -> Tensor:
+        """Final hidden states [B, T, D] float32, with gradient. bottom: from `bottom(ids)`."""
+        with self._casting(ids):
+            start = self._decoder.embed_tokens(ids) if bottom is None else bottom
+            hidden: Tensor = self._decoder.norm(run_layers(self._top_layers, self._rotary, start))
+        return hidden.float()
+
+    @torch.no_grad()
+    def reference_top(self, ids: Tensor, bottom: Tensor | None) -> Tensor:
+        """As `top`, by the reference."""
+        with self._casting(ids):
+            start = self.reference["embed"](ids) if bottom is None else bottom
+            hidden: Tensor = self.reference["norm"](run_layers(self.reference["layers"], self._rotary, start))  # type: ignore[arg-type]
+        return hidden.float()
+
+    def trained(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Names and parameters that learn, the value head last."""
+        return ((name, p) for name, p in self.named_parameters() if p.requires_grad)
+
+    @torch.no_grad()
+    def initial_weights(self) -> dict[str, Tensor]:
+        """The policy's trained tensors as they were at the start (the reference's), by the policy's names."""
+        tower = {"model.model.norm.": self.reference["norm"]}
+        first = 0 if self.cut is None else self.cut
+        for offset, layer in enumerate(self.reference["layers"]):  # type: ignore[arg-type, var-annotated]
+            tower[f"model.model.layers.{first + offset}."] = layer
+        if self.cut is None:
+            tower |= {"model.model.embed_tokens.": self.reference["embed"], "model.lm_head.": self.reference["head"]}
+        return {prefix + name: p for prefix, module in tower.items() for name, p in module.named_parameters()}
+
+    def _freeze(self) -> None:
+        self.model.requires_grad_(self.cut is None)
+        if self.cut is not None:
+            for layer in self._top_layers:
+                layer.requires_grad_(True)
+            self._decoder.norm.requires_grad_(True)
+
+    @property
+    def _decoder(self) -> Any:
+        return self.model.model
+
+    @property
+    def _rotary(self) -> nn.Module:
+        rotary: nn.Module = self._decoder.rotary_emb
+        return rotary
+
+    @property
+    def _top_layers(self) -> nn.ModuleList:
+        layers: nn.ModuleList = self._decoder.layers[self.cut or 0 :]
+        return layers
+
+    def _casting(self, like: Tensor) -> AbstractContextManager[Any]:
+        return torch.autocast(like.device.type, dtype=torch.bfloat16, enabled=self.autocast)

@@ -1,4 +1,4 @@
-"""What text must be like to be stored: PostgreSQL takes neither NUL nor half of a surrogate pair, and neither does a browser."""
+"""What text must be like to be stored: PostgreSQL takes neither NUL nor half of a surrogate pair."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def check_text(value: object, *, what: str, max_characters: int, is_required: bo
 
 
 def check_json(value: Any, *, what: str, max_characters: int, depth: int = 0) -> None:
-    """Refuse JSON that PostgreSQL cannot store, that nests deeper than `MAX_JSON_DEPTH` or holds a text that is too long.
+    """Refuse JSON that PostgreSQL cannot store, that nests too deeply or holds a text that is too long.
 
     Raises:
         Refused: the codes of `check_text`, json_too_deep or number_not_finite.
@@ -66,5 +66,5 @@ def check_json(value: Any, *, what: str, max_characters: int, depth: int = 0) ->
 
 
 def storable(value: str) -> str:
-    """Return the text with U+FFFD in place of what cannot be stored; for text that a model wrote, whose tokens are kept."""
+    """Return the text with U+FFFD in place of what cannot be stored; for text whose tokens are kept beside it."""
     return LONE_SURROGATE.sub("\ufffd", value).replace("\x00", "\ufffd")

@@ -1,6 +1,8 @@
-"""The only ways to get the labelling room's objects for a user: staff through their workspace, labelers through their seat."""
+"""The only ways to get the labelling room's objects for a user: by a role in the workspace, or by a seat."""
 
 from __future__ import annotations
+
+from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import QuerySet
@@ -9,6 +11,11 @@ from django.http import Http404
 from accounts.access import MANAGES, STAFF, get_in_workspace, workspaces_of
 from accounts.models import User
 from annotation.models import Campaign, Lease
+
+
+def id_of(user: User | AnonymousUser) -> int:
+    """The user's key, or 0, which is nobody's: a lookup by None would find the rows that have no user."""
+    return user.pk or 0
 
 
 def campaigns_seen_by(user: User | AnonymousUser) -> QuerySet[Campaign]:
@@ -26,11 +33,14 @@ def campaigns_managed_by(user: User | AnonymousUser) -> QuerySet[Campaign]:
 def campaigns_worked_by(user: User | AnonymousUser) -> QuerySet[Campaign]:
     """Open campaigns in which the user has a seat, by name."""
     return (
-        Campaign.objects.open().filter(memberships__user_id=user.pk).select_related("workspace").order_by("name", "pk")
+        Campaign.objects.open()
+        .filter(memberships__user_id=id_of(user))
+        .select_related("workspace")
+        .order_by("name", "pk")
     )
 
 
-def get_campaign(user: User | AnonymousUser, public_id: object, *, manage: bool = False) -> Campaign:
+def get_campaign(user: User | AnonymousUser, public_id: UUID | str, *, manage: bool = False) -> Campaign:
     """A campaign for the staff of its workspace.
 
     Raises:
@@ -41,30 +51,28 @@ def get_campaign(user: User | AnonymousUser, public_id: object, *, manage: bool 
     return get_in_workspace(user, campaigns, public_id, do=MANAGES if manage else None)
 
 
-def get_work_campaign(user: User | AnonymousUser, public_id: object) -> Campaign:
+def get_work_campaign(user: User | AnonymousUser, public_id: UUID | str) -> Campaign:
     """A campaign that the user has a seat in, whatever its state short of archived.
 
     Raises:
         Http404: no seat, or archived.
     """
-    campaigns = Campaign.objects.not_archived().filter(memberships__user_id=user.pk).select_related("workspace")
+    campaigns = Campaign.objects.not_archived().filter(memberships__user_id=id_of(user)).select_related("workspace")
     campaign = campaigns.filter(public_id=public_id).first()
     if campaign is None:
         raise Http404
     return campaign
 
 
-def get_lease(user: User | AnonymousUser, public_id: object) -> Lease:
+def get_lease(user: User | AnonymousUser, public_id: UUID | str) -> Lease:
     """A lease of the user's own, in a campaign where they still have a seat.
 
     Raises:
         Http404: somebody else's, or the seat is gone.
     """
-    if not user.is_authenticated:
-        raise Http404
     leases = Lease.objects.select_related("task__campaign__workspace", "task__prompt", "labeler")
     lease = leases.filter(
-        public_id=public_id, labeler__user_id=user.pk, task__campaign__memberships__user_id=user.pk
+        public_id=public_id, labeler__user_id=id_of(user), task__campaign__memberships__user_id=id_of(user)
     ).first()
     if lease is None:
         raise Http404

@@ -1,8 +1,9 @@
 """How far people agree on pairs; pure numbers, no database.
 
-A unit is a pair of answers in one task, a value is what one labeler said of it: 1, 0 (a tie) or −1. A pair that a labeler could
-not rank is missing, not a tie. The level of measurement is ordinal: "worse, equal, better" has an order, and taking a tie for a
-win is a smaller error than turning a win round. Pairs are oriented by the order in which their answers were created.
+A unit is a pair of answers in one task, a value is what one labeler said of it: 1, 0 (a tie) or −1. A pair that a
+labeler could not rank is missing, not a tie. The level of measurement is ordinal: "worse, equal, better" has an order,
+and taking a tie for a win is a smaller error than turning a win round. Pairs are oriented by the order in which their
+answers were created.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ class Agreement(NamedTuple):
     num_pairs: int
     """Units with at least two values."""
     leave_one_out: float | None
-    """How often a labeler who prefers one answer agrees with the majority of the others where that has a preference too: the
-    ceiling for a reward model's accuracy. None where there is no such case."""
+    """How often a labeler who prefers one answer agrees with the majority of the others where that has a preference
+    too: the ceiling for a reward model's accuracy. None where there is no such case."""
     num_leave_one_out: int
     same: float | None
     """Mean over two labelers' values of the same unit: share that are equal, ties included."""

@@ -85,8 +85,8 @@ def read_line(number: int, raw: bytes) -> Line:
     """Return one line.
 
     Raises:
-        Refused: not_utf8, broken_json, unknown_key, prompt_missing, split_unknown, rankings_without_answers and the codes of
-            what it calls.
+        Refused: not_utf8, broken_json, unknown_key, prompt_missing, split_unknown, rankings_without_answers and the
+            codes of what it calls.
     """
     row = _object(_parsed(raw, is_first=number == 1), LINE_KEYS, what=_("The line"))
     if "prompt" not in row:

@@ -123,9 +123,7 @@ class Labeler(PublicModel):
             models.UniqueConstraint(
                 fields=["workspace", "kind", "name"], condition=~Q(kind="human"), name="labeler_name_once_per_kind"
             ),
-            models.CheckConstraint(
-                condition=Q(kind="human") | Q(user__isnull=True), name="only_humans_have_logins"
-            ),
+            models.CheckConstraint(condition=Q(kind="human") | Q(user__isnull=True), name="only_humans_have_logins"),
         ]
 
     def __str__(self) -> str:
@@ -271,7 +269,9 @@ class Ranking(PublicModel):
     labeler = models.ForeignKey(Labeler, on_delete=models.PROTECT, related_name="rankings")
     repeat = models.PositiveSmallIntegerField(default=0)
     protocol = models.CharField(max_length=20, choices=Protocol)
-    guideline_version = models.ForeignKey(GuidelineVersion, on_delete=models.PROTECT, related_name="rankings", null=True)
+    guideline_version = models.ForeignKey(
+        GuidelineVersion, on_delete=models.PROTECT, related_name="rankings", null=True
+    )
     active_seconds = models.FloatField(null=True)
     """Seconds the labeler spent on it with the page in view."""
     strength = models.PositiveSmallIntegerField(null=True)

@@ -11,7 +11,7 @@ from django.db.models import Aggregate, Count, IntegerField, OuterRef, Q, QueryS
 from django.db.models.functions import Coalesce
 
 from accounts.models import User
-from annotation.access import campaigns_worked_by
+from annotation.access import campaigns_worked_by, id_of
 from annotation.agreement import Agreement, agreement_of, majority
 from annotation.models import Campaign, Completion, Labeler, Lease, Prompt, Purpose, Ranking, Task
 from annotation.pairs import current_rankings, ranking_pairs
@@ -101,10 +101,10 @@ def labeler_stats(campaign: Campaign) -> list[LabelerStats]:
     rankings = current_rankings(campaign)
     seconds: dict[int, list[float]] = defaultdict(list)
     num_rankings: dict[int, int] = defaultdict(int)
-    for labeler, active in rankings.values_list("labeler", "active_seconds"):
-        num_rankings[labeler] += 1
+    for labeler_id, active in rankings.values_list("labeler", "active_seconds"):
+        num_rankings[labeler_id] += 1
         if active is not None:
-            seconds[labeler].append(active)
+            seconds[labeler_id].append(active)
     skips = Lease.objects.filter(task__campaign=campaign, state=LeaseState.SKIPPED).order_by()
     num_skipped = dict(skips.values_list("labeler").annotate(Count("pk")))
     agreed = _agreed_with_others(pair_votes(campaign))
@@ -125,7 +125,7 @@ def labeler_stats(campaign: Campaign) -> list[LabelerStats]:
 
 
 def _agreed_with_others(votes: dict[Unit, dict[int, int]]) -> dict[int, tuple[int, int]]:
-    """labeler -> (agreed, compared), over the units where both they and the majority of the others have a preference."""
+    """labeler -> (agreed, compared), where they and the majority of the others have a preference."""
     found: dict[int, tuple[int, int]] = {}
     for said in votes.values():
         for labeler, value in said.items():
@@ -138,13 +138,13 @@ def _agreed_with_others(votes: dict[Unit, dict[int, int]]) -> dict[int, tuple[in
 
 def work_for(user: User | AnonymousUser) -> list[WorkItem]:
     """The open campaigns in which the user has a seat, with what is left for them there."""
-    offered = Task.objects.open().filter(campaign=OuterRef("pk")).not_ranked_by_user(user.pk)
-    done = Ranking.objects.current().filter(task__campaign=OuterRef("pk"), labeler__user_id=user.pk)
+    offered = Task.objects.open().filter(campaign=OuterRef("pk")).not_ranked_by_user(id_of(user))
+    done = Ranking.objects.current().filter(task__campaign=OuterRef("pk"), labeler__user_id=id_of(user))
     campaigns = campaigns_worked_by(user).annotate(
         num_open=_grouped(offered.order_by().values("campaign"), Count("pk")),
         num_done=_grouped(done.order_by().values("task__campaign"), Count("pk")),
     )
-    held = Lease.objects.active().filter(labeler__user_id=user.pk, task__campaign__in=campaigns_worked_by(user))
+    held = Lease.objects.active().filter(labeler__user_id=id_of(user), task__campaign__in=campaigns_worked_by(user))
     leases = {lease.task.campaign_id: lease for lease in held.select_related("task").order_by("-pk")}
     return [WorkItem(campaign, campaign.num_open, campaign.num_done, leases.get(campaign.pk)) for campaign in campaigns]
 

@@ -5,17 +5,23 @@ from __future__ import annotations
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts.errors import Conflict, IllegalTransition, Refused
 from accounts.models import AuditEvent, User, Workspace
 from accounts.text import check_text
-from annotation.models import Campaign, GuidelineVersion, Labeler, LabelerKind, Lease, Membership, MemberRole
+from annotation.models import Campaign, GuidelineVersion, Labeler, LabelerKind, Lease, MemberRole, Membership
 from annotation.services.leases import give_back
 from annotation.states import NEXT_CAMPAIGN_STATES, CampaignState, LeaseState
 
 NAME_MAX_CHARACTERS = 120
 GUIDELINES_MAX_CHARACTERS = 100_000
 LIMITS = {"overlap": (1, 50), "completions_per_task": (2, 9), "lease_seconds": (30, 86_400)}
+LABELS = {
+    "overlap": gettext_lazy("Rankings per task"),
+    "completions_per_task": gettext_lazy("Answers per task"),
+    "lease_seconds": gettext_lazy("A lease in seconds"),
+}
 
 
 @transaction.atomic
@@ -86,10 +92,9 @@ def _check_settings(values: dict[str, str | int]) -> None:
     for field, (low, high) in LIMITS.items():
         value = values.get(field, low)
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            label = Campaign._meta.get_field(field).verbose_name
             raise Refused(
                 _("%(field)s must be a whole number from %(low)d to %(high)d.")
-                % {"field": str(label).capitalize(), "low": low, "high": high},
+                % {"field": LABELS[field], "low": low, "high": high},
                 code="setting_out_of_range",
             )
 

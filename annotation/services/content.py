@@ -63,8 +63,8 @@ def add_prompts(*, campaign: Campaign, prompts: Sequence[NewPrompt]) -> AddedPro
     """Add prompts; one that is there already is counted, not stored twice.
 
     Raises:
-        Refused: campaign_archived, split_unknown, duplicate_conflict (same prompt, other split or category), and the codes
-            of `canonical_messages` and `check_text`.
+        Refused: campaign_archived, split_unknown, duplicate_conflict (same prompt, other split or category), and the
+            codes of `canonical_messages` and `check_text`.
     """
     check_not_archived(campaign)
     checked = [checked_prompt(campaign, prompt) for prompt in prompts]
@@ -127,7 +127,7 @@ def check_same(found: Prompt, given: NewPrompt) -> None:
 
 @transaction.atomic
 def split_by_hash(*, campaign: Campaign, train: int, validation: int, test: int) -> None:
-    """Assign the campaign's prompts to the splits in the order of their content's hash: the same prompts, the same splits.
+    """Assign the campaign's prompts to the splits in the order of their content's hash: same prompts, same splits.
 
     Args:
         train, validation, test: number of prompts in each; together all of the campaign's.
@@ -155,11 +155,11 @@ def split_by_hash(*, campaign: Campaign, train: int, validation: int, test: int)
 
 @transaction.atomic
 def add_completions(*, campaign: Campaign, source: str, completions: Sequence[NewCompletion]) -> list[Completion]:
-    """Add answers; one that is there already (prompt, source, sample_index) is left as it is. Returned in the order given.
+    """Add answers, returned in the order given; one that is there (prompt, source, sample_index) is left as it is.
 
     Args:
-        source: `checkpoint:<uuid>`, `import:<name>` or `human:<uuid>`. A checkpoint may write an empty answer or bytes that
-            are no text; these become U+FFFD, the token ids stay true.
+        source: `checkpoint:<uuid>`, `import:<name>` or `human:<uuid>`. A checkpoint may write an empty answer or
+            bytes that are no text; these become U+FFFD, the token ids stay true.
 
     Raises:
         Refused: campaign_archived, prompt_unknown, finish_reason_unknown or the codes of `check_text`.
@@ -213,8 +213,8 @@ def create_tasks(*, campaign: Campaign, tasks: Sequence[NewTask]) -> list[Task]:
     """Put tasks in the queue, in the order given.
 
     Raises:
-        Refused: campaign_archived, prompt_unknown, completion_unknown, too_few_answers, too_many_answers, duplicate_answer,
-            purpose_unknown, overlap_out_of_range.
+        Refused: campaign_archived, prompt_unknown, completion_unknown, too_few_answers, too_many_answers,
+            duplicate_answer, purpose_unknown, overlap_out_of_range.
     """
     check_not_archived(campaign)
     prompts = prompts_by_id(campaign, {str(new.prompt_id) for new in tasks})

@@ -1,4 +1,4 @@
-"""Import of prompts, answers and rankings from JSONL: all of it or nothing, and the same file twice is the same as once."""
+"""Import of prompts, answers and rankings from JSONL: all of it or nothing; the same file twice is the same as once."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ class Ranked(NamedTuple):
 def import_jsonl(*, campaign: Campaign, by: User | None, lines: Iterable[bytes] | bytes) -> ImportReport:
     """Add what the file holds: `{"prompt", "category"?, "split"?, "completions"?, "rankings"?}` on each line.
 
-    Also: lines with answers become tasks to collect preferences on; rankings that come along count towards their overlap, made
-    by labelers of the kind `imported`; records `campaign.import`.
+    Also: lines with answers become tasks to collect preferences on; rankings that come along, by labelers of the kind
+    `imported`, count towards their overlap; records `campaign.import`.
 
     Raises:
         ImportRefused: with every fault's line, code and sentence.

@@ -1,7 +1,7 @@
 """The queue: a task's slots are handed out as leases and come back, one conditional UPDATE each.
 
-`free_slots` is the count of slots that nobody holds: overlap − active leases − rankings. Locks are taken in one order, labeler,
-lease, task, so that no two of these functions can wait for each other.
+`free_slots` is the count of slots that nobody holds: overlap − active leases − rankings. Locks are taken in one
+order, labeler, lease, task, so that no two of these functions can wait for each other.
 """
 
 from __future__ import annotations
@@ -73,8 +73,10 @@ def _claim(campaign: Campaign, labeler: Labeler, purpose: str | None, now: datet
 
 
 def shown_order(task: Task, labeler: Labeler) -> list[str]:
-    """Public ids of the task's answers in the order for this labeler: shuffled by what is shown and who looks, so that a
-    repeated simulation sees the same order, while nobody can tell a source from a place."""
+    """Public ids of the task's answers in the order for this labeler.
+
+    Shuffled by what is shown and who looks: a repeated simulation sees the same order, and no source has a place.
+    """
     answers = list(task.items.order_by("position").values_list("completion__public_id", "completion__text"))
     if not task.is_order_fixed:
         texts = "\0".join(text for _public_id, text in answers)

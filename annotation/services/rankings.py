@@ -28,9 +28,9 @@ class _Late(Conflict):
 
 
 def submit_ranking(*, lease: Lease, submission: Submission) -> SubmitResult:
-    """Store what the labeler says about the lease's task. Sent again with the same content, it returns the same ranking.
+    """Store what the labeler says about the lease's task; sent again with the same content, the same ranking returns.
 
-    A lease that has expired still counts while the task has a free slot; otherwise the work is kept as the lease's draft.
+    An expired lease still counts while the task has a free slot; otherwise the work is kept as the lease's draft.
 
     Also: ends the lease; records `ranking.submit` for people.
 

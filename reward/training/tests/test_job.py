@@ -78,7 +78,7 @@ def test_a_run_learns_and_reports_accuracy_beside_floor_and_ceiling(
 
 
 def test_a_run_killed_and_resumed_equals_one_never_stopped(make_run: MakeRun, tiny: Path, groups_file: Path) -> None:
-    settings = {**FAST, "epochs": 20, "checkpoint_every_steps": 7}
+    settings = {**FAST, "epochs": 8, "checkpoint_every_steps": 7}
     inputs = {"base": tiny, "groups": groups_file}
     whole, broken = make_run("whole", inputs=inputs, **settings), make_run("broken", inputs=inputs, **settings)
 

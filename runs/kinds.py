@@ -17,6 +17,8 @@ from runs.models import Run
 
 ReadConfig = Callable[[type[Any], Mapping[str, Any]], Any]
 
+DEFAULT_QUEUE = "gpu"
+
 
 def build_config(cls: type[Any], values: Mapping[str, Any]) -> Any:
     """`cls(**values)`; what does not fit its fields is a ValueError."""
@@ -47,7 +49,7 @@ class RunKind:
     module: str
     config: str | type[Any]
     on_outcome: Callable[[Run], None]
-    queue: str = "gpu"
+    queue: str = DEFAULT_QUEUE
     read_config: ReadConfig = build_config
 
     @property
@@ -95,8 +97,9 @@ def get(name: str) -> RunKind:
         ) from None
 
 
-def names() -> frozenset[str]:
-    return frozenset(_kinds)
+def queue_of(name: str) -> str:
+    """The queue of a kind; of one that is gone, the one whose worker will say so on the row."""
+    return _kinds[name].queue if name in _kinds else DEFAULT_QUEUE
 
 
 def all_kinds() -> list[RunKind]:

@@ -1,5 +1,13 @@
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver
+from django.urls import path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from runs.api import views
+
+urlpatterns = [
+    path("runs/", views.RunList.as_view(), name="api-run-list"),
+    path("runs/<uuid:public_id>/", views.RunDetail.as_view(), name="api-run-detail"),
+    path("runs/<uuid:public_id>/metrics/", views.RunMetrics.as_view(), name="api-run-metrics"),
+    path("runs/<uuid:public_id>/log/", views.RunLog.as_view(), name="api-run-log"),
+    path("runs/<uuid:public_id>/cancel/", views.RunCancel.as_view(), name="api-run-cancel"),
+]

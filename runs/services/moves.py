@@ -123,7 +123,7 @@ def requeue_run(*, run_id: int, attempt: int, code: str, reason: str, is_fault: 
         run_id=run_id, level="warning" if is_fault else "info", code=code, message=reason, created_at=now
     )
     kind = Run.objects.values_list("kind", flat=True).get(pk=run_id)
-    enqueue(EXECUTE, run_id, queue=kinds.get(kind).queue, countdown=countdown)
+    enqueue(EXECUTE, run_id, queue=kinds.queue_of(kind), countdown=countdown)
 
 
 def settle_cancelled(run_id: int) -> bool:

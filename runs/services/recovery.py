@@ -32,12 +32,12 @@ def recover_runs() -> int:
     return moved
 
 
-def nudge_next(*, queue: str) -> None:
-    """Tell the queue's workers of its oldest waiting run; a worker that has just become free calls this."""
+def nudge_next(*, after: Run) -> None:
+    """Tell the queue's workers of its oldest waiting run; a worker that is done with `after` calls this."""
+    queue = kinds.queue_of(after.kind)
     names = [kind.name for kind in kinds.all_kinds() if kind.queue == queue]
-    oldest = (
-        Run.objects.filter(state=RunState.QUEUED, kind__in=names).order_by("pk").values_list("pk", flat=True).first()
-    )
+    waiting = Run.objects.filter(state=RunState.QUEUED, kind__in=names).exclude(pk=after.pk)
+    oldest = waiting.order_by("pk").values_list("pk", flat=True).first()
     if oldest is not None:
         enqueue(EXECUTE, oldest, queue=queue)
 
@@ -78,5 +78,5 @@ def _nudge_forgotten() -> None:
     due = waiting.exclude(heartbeat_at__gt=now - timedelta(seconds=NUDGE_EVERY_SECONDS)).order_by("pk")
     for run_id, kind in due.values_list("pk", "kind"):
         # On a queued row heartbeat_at is the time of its last message.
-        if kind in kinds.names() and waiting.filter(pk=run_id).update(heartbeat_at=now):
-            enqueue(EXECUTE, run_id, queue=kinds.get(kind).queue)
+        if waiting.filter(pk=run_id).update(heartbeat_at=now):
+            enqueue(EXECUTE, run_id, queue=kinds.queue_of(kind))

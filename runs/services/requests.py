@@ -22,7 +22,7 @@ from runs.models import Run
 from runs.states import RunState
 
 EXECUTE = "runs.tasks.execute_run"
-MAX_SEED = 2**32 - 1
+MAX_SEED = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)

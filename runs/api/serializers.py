@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from runs.models import Run, RunArtifact, RunNote
+
+
+class RunSerializer(serializers.ModelSerializer[Run]):
+    """A run as lists show it."""
+
+    id = serializers.UUIDField(source="public_id", read_only=True)
+    workspace = serializers.UUIDField(source="workspace.public_id", read_only=True)
+    error = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Run
+        fields = [
+            "id",
+            "workspace",
+            "kind",
+            "title",
+            "state",
+            "seed",
+            "attempt",
+            "progress",
+            "error",
+            "created_at",
+            "started_at",
+            "finished_at",
+            "cancel_requested_at",
+        ]
+
+    @extend_schema_field({"type": "object", "nullable": True, "properties": {"code": {}, "message": {}}})
+    def get_error(self, run: Run) -> dict[str, str] | None:
+        return {"code": run.error_code, "message": run.error_message} if run.error_code else None
+
+
+class ArtifactSerializer(serializers.ModelSerializer[RunArtifact]):
+    class Meta:
+        model = RunArtifact
+        fields = ["name", "sha256", "is_directory", "num_bytes"]
+
+
+class NoteSerializer(serializers.ModelSerializer[RunNote]):
+    class Meta:
+        model = RunNote
+        fields = ["level", "code", "message", "created_at"]
+
+
+class RunDetailSerializer(RunSerializer):
+    """A run with everything it was given and all that came of it."""
+
+    artifacts = ArtifactSerializer(many=True, read_only=True)
+    notes = NoteSerializer(many=True, read_only=True)
+
+    class Meta(RunSerializer.Meta):
+        fields = [
+            *RunSerializer.Meta.fields,
+            "config",
+            "inputs",
+            "code_version",
+            "max_attempts",
+            "heartbeat_at",
+            "outcome",
+            "artifacts",
+            "notes",
+        ]
+
+
+class LogSerializer(serializers.Serializer[Any]):
+    log = serializers.CharField(read_only=True)

@@ -148,6 +148,6 @@ def pick(log_p: Tensor, ids: Tensor) -> Tensor:
 
 
 def entropy_of(probs: Tensor, log_p: Tensor) -> Tensor:
-    """-sum_j p_j log p_j -> [C], in nats, without a third [C, V] buffer."""
+    """-sum_j p_j log p_j -> [C], in nats. Not a matrix product, which "medium" precision would round."""
     entropy: Tensor = -torch.linalg.vecdot(probs, log_p)
     return entropy

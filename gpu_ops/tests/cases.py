@@ -58,7 +58,7 @@ def make_case(
     offsets = torch.tensor(LOG_RATIOS)[torch.randint(0, len(LOG_RATIOS), (num_tokens,), generator=random)]
     old, ref = near - offsets, near + 0.4 * torch.randn(num_tokens, generator=random)
     advantages = torch.randn(num_tokens, generator=random)
-    advantages[::5] = 0.0
+    advantages[1::5] = 0.0
     for poisoned in (hidden, old, ref, advantages):
         poisoned[~mask] = float("nan")
     ids[~mask] = -100
@@ -79,14 +79,18 @@ class LargestTensor(TorchDispatchMode):
 
 
 class GemmCounter(TorchDispatchMode):
-    """Adds up the multiply-adds of every matrix product."""
+    """Adds up the multiply-adds of every matrix product, and notes the float32 precisions they ran at."""
 
-    multiply_adds = 0
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.multiply_adds = 0
+        self.precisions: list[str] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.overloadpacket.__name__
         if name in {"mm", "addmm", "addmm_"}:
             left, right = args[-2:]
+            self.precisions.append(torch.get_float32_matmul_precision())
             self.multiply_adds += left.shape[0] * left.shape[1] * right.shape[1]
         else:
             assert name not in {"bmm", "baddbmm", "matmul", "linear"}, f"{name} is not counted"

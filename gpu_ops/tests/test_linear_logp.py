@@ -128,6 +128,16 @@ def test_autocast_multiplies_in_bfloat16_and_keeps_float32_logits(monkeypatch: p
     torch.testing.assert_close(result.logp.double(), exact.logp, rtol=0, atol=5e-4)
 
 
+def test_autocast_asks_for_bfloat16_products_in_both_directions() -> None:
+    case = make_case(40).to(torch.float32)
+    with GemmCounter() as counter:
+        with torch.autocast("cpu", torch.bfloat16):
+            logp = linear_logp(case.hidden, case.weight, case.ids, mask=case.mask).logp
+        logp.sum().backward()
+    assert counter.precisions == ["medium"] * 4
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
 def test_autocast_takes_a_bfloat16_state_with_a_float32_head() -> None:
     case = make_case(40).to(torch.float32)
     hidden = case.hidden.detach().bfloat16().requires_grad_()

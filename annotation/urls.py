@@ -1,6 +1,29 @@
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver
+from django.urls import path
+
+from annotation.views import campaigns, work
 
 app_name = "annotation"
-urlpatterns: list[URLPattern | URLResolver] = []
+urlpatterns = [
+    path("campaigns/", campaigns.campaign_list, name="campaign-list"),
+    path("campaigns/new/", campaigns.campaign_create, name="campaign-create"),
+    path("campaigns/<uuid:public_id>/", campaigns.campaign_detail, name="campaign-detail"),
+    path("campaigns/<uuid:public_id>/edit/", campaigns.campaign_edit, name="campaign-edit"),
+    path("campaigns/<uuid:public_id>/guidelines/", campaigns.campaign_guidelines, name="campaign-guidelines"),
+    path("campaigns/<uuid:public_id>/import/", campaigns.campaign_import, name="campaign-import"),
+    path("campaigns/<uuid:public_id>/members/", campaigns.campaign_members, name="campaign-members"),
+    path("campaigns/<uuid:public_id>/members/remove/", campaigns.member_remove, name="member-remove"),
+    path("campaigns/<uuid:public_id>/agreement/", campaigns.campaign_agreement, name="campaign-agreement"),
+    path("campaigns/<uuid:public_id>/open/", campaigns.campaign_open, name="campaign-open"),
+    path("campaigns/<uuid:public_id>/close/", campaigns.campaign_close, name="campaign-close"),
+    path("campaigns/<uuid:public_id>/archive/", campaigns.campaign_archive, name="campaign-archive"),
+    path("work/", work.work, name="work"),
+    path("work/<uuid:public_id>/next/", work.work_next, name="work-next"),
+    path("work/leases/<uuid:public_id>/", work.lease, name="lease"),
+    path("work/leases/<uuid:public_id>/submit/", work.lease_submit, name="lease-submit"),
+    path("work/leases/<uuid:public_id>/skip/", work.lease_skip, name="lease-skip"),
+    path("work/leases/<uuid:public_id>/release/", work.lease_release, name="lease-release"),
+    path("work/leases/<uuid:public_id>/renew/", work.lease_renew, name="lease-renew"),
+    path("work/leases/<uuid:public_id>/draft/", work.lease_draft, name="lease-draft"),
+]

@@ -1,6 +1,14 @@
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver
+from django.urls import path
+
+from runs import views
 
 app_name = "runs"
-urlpatterns: list[URLPattern | URLResolver] = []
+urlpatterns = [
+    path("", views.run_list, name="run-list"),
+    path("<uuid:public_id>/", views.run_detail, name="run-detail"),
+    path("<uuid:public_id>/metrics/", views.run_metrics, name="run-metrics"),
+    path("<uuid:public_id>/log/", views.run_log, name="run-log"),
+    path("<uuid:public_id>/cancel/", views.run_cancel, name="run-cancel"),
+]

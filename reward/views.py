@@ -1,0 +1,79 @@
+"""Reward models: what they learned from, how well they judge, and the form that trains the next one."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods
+
+from accounts.access import RESEARCHES, STAFF, roles_of, workspaces_of
+from accounts.errors import Refused
+from annotation.access import get_campaign
+from annotation.models import Campaign
+from reward import services
+from reward.access import get_reward_model, get_snapshot, reward_models_seen_by, snapshots_seen_by
+from reward.forms import TrainForm
+from runs.models import Run
+
+
+@login_required
+@require_GET
+def version_list(request: HttpRequest) -> HttpResponse:
+    if not workspaces_of(request.user, STAFF).exists():
+        raise PermissionDenied(_("Your role does not allow this; ask the workspace's owner."))
+    context = {
+        "versions": reward_models_seen_by(request.user),
+        "snapshots": snapshots_seen_by(request.user)[:20],
+    }
+    return render(request, "reward/version_list.html", context)
+
+
+@login_required
+@require_GET
+def version_detail(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    version = get_reward_model(request.user, public_id)
+    return render(request, "reward/version_detail.html", {"version": version})
+
+
+@login_required
+@require_GET
+def snapshot_detail(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    snapshot = get_snapshot(request.user, public_id)
+    return render(request, "reward/snapshot_detail.html", {"snapshot": snapshot})
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def train(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    campaign = get_campaign(request.user, public_id)
+    if not roles_of(request.user, campaign.workspace) & set(RESEARCHES):
+        raise PermissionDenied(_("Your role does not allow this; ask the workspace's owner."))
+    form = TrainForm(request.POST or None)
+    refused = None
+    if request.method == "POST" and form.is_valid():
+        try:
+            return redirect("runs:run-detail", public_id=_freeze_and_train(request, campaign, form).public_id)
+        except Refused as error:
+            refused = error
+    context = {"campaign": campaign, "form": form, "refused": refused}
+    status = refused.status if refused else 422 if form.errors else 200
+    return render(request, "reward/train.html", context, status=status)
+
+
+@transaction.atomic
+def _freeze_and_train(request: HttpRequest, campaign: Campaign, form: TrainForm) -> Run:
+    """Both or neither: a snapshot that nobody trains on would be left over from a refused request."""
+    snapshot = services.freeze_snapshot(campaign=campaign, by=request.user)
+    return services.start_training(
+        snapshot=snapshot,
+        by=request.user,
+        base_uri=form.cleaned_data["base_uri"],
+        config=form.config(),
+        seed=form.cleaned_data["seed"],
+    )

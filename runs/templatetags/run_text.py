@@ -1,0 +1,47 @@
+"""Figures of a run in words."""
+
+from __future__ import annotations
+
+import math
+
+from django import template
+from django.utils.translation import gettext as _
+
+from runs.metric_help import MetricHelp, metric_help
+
+register = template.Library()
+
+
+@register.filter
+def duration(seconds: float | None) -> str:
+    """Seconds as people say them: 42 s, 3 min 5 s, 2 h 10 min."""
+    if seconds is None or not math.isfinite(seconds):
+        return "–"
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return _("%(s)d s") % {"s": whole}
+    if whole < 3600:
+        return _("%(m)d min %(s)d s") % {"m": whole // 60, "s": whole % 60}
+    return _("%(h)d h %(m)d min") % {"h": whole // 3600, "m": whole % 3600 // 60}
+
+
+@register.filter
+def figure(value: object) -> str:
+    """A number with four significant digits; anything else as it is."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, int) or float(value).is_integer() and abs(value) < 1e6:
+        return f"{int(value):,}"
+    return f"{value:.4g}"
+
+
+@register.filter
+def described(name: str) -> MetricHelp:
+    return metric_help(name)
+
+
+@register.filter
+def percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f} %"

@@ -1,0 +1,88 @@
+"""Runs: what was asked for, how it stands, what came of it. Pages keep up by polling until a run is finished."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+
+from accounts.access import RESEARCHES, STAFF, roles_of, workspaces_of
+from runs import queries, services
+from runs.access import get_run
+from runs.metric_help import in_reading_order, metric_help
+from runs.models import Run
+from runs.states import FINISHED
+
+PER_PAGE = 30
+
+
+@login_required
+@require_GET
+def run_list(request: HttpRequest) -> HttpResponse:
+    require_staff(request)
+    page = Paginator(queries.run_list(request.user), PER_PAGE).get_page(request.GET.get("page"))
+    context = {"page": page, "is_live": any(run.state not in FINISHED for run in page)}
+    return render(request, "runs/run_list.html" + ("#runs" if request.htmx else ""), context)
+
+
+@login_required
+@require_GET
+def run_detail(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    run = get_run(request.user, public_id)
+    return render(request, "runs/run_detail.html" + ("#run-live" if request.htmx else ""), _detail(request, run))
+
+
+def _detail(request: HttpRequest, run: Run) -> dict[str, Any]:
+    metrics: dict[str, Any] = (run.outcome or {}).get("metrics") or {}
+    return {
+        "run": run,
+        "may_cancel": not run.is_finished and bool(roles_of(request.user, run.workspace) & set(RESEARCHES)),
+        "notes": run.notes.all(),
+        "artifacts": run.artifacts.order_by("name"),
+        "log": queries.log_tail(run, max_bytes=16_384),
+        "outcome": [(metric_help(name), name, metrics[name]) for name in in_reading_order(list(metrics))],
+        "has_metrics": run.metrics.exists(),
+    }
+
+
+@login_required
+@require_GET
+def run_metrics(request: HttpRequest, public_id: UUID) -> JsonResponse:
+    """`{"step": […], "series": [{"name", "title", "unit", "help", "values"}], "is_finished"}` for the charts."""
+    run = get_run(request.user, public_id)
+    found = queries.metric_series(run)
+    series = [
+        {"name": name, **{key: str(text) for key, text in metric_help(name)._asdict().items()}, "values": found[name]}
+        for name in in_reading_order([name for name in found if name != "step"])
+    ]
+    return JsonResponse({"step": found["step"], "series": series, "is_finished": run.is_finished})
+
+
+@login_required
+@require_GET
+def run_log(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    run = get_run(request.user, public_id)
+    return HttpResponse(queries.log_tail(run, max_bytes=4 * 1024 * 1024), content_type="text/plain; charset=utf-8")
+
+
+@login_required
+@require_POST
+def run_cancel(request: HttpRequest, public_id: UUID) -> HttpResponse:
+    run = get_run(request.user, public_id, do=True)
+    services.cancel_run(run=run, by=request.user)
+    messages.info(request, _("Cancelling: the run stops at the end of its current step."))
+    return redirect("runs:run-detail", public_id=public_id)
+
+
+def require_staff(request: HttpRequest) -> None:
+    """Lists of models and runs are not a labeler's: they would tell whose answers stand on the screen."""
+    if not workspaces_of(request.user, STAFF).exists():
+        raise PermissionDenied(_("Your role does not allow this; ask the workspace's owner."))

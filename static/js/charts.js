@@ -1,0 +1,136 @@
+// Charts of a run: one small plot a metric, their cursors in step. They follow the page's own polling: no clock of their own.
+
+const place = document.getElementById("charts");
+const plots = new Map(); // metric name -> { plot, now }
+const sync = window.uPlot?.sync("run");
+const HEIGHT = 150;
+
+function colour(element, property = "color") {
+  return getComputedStyle(element).getPropertyValue(property);
+}
+
+function resolved(token) {
+  const probe = document.createElement("span");
+  probe.style.color = `var(${token})`;
+  place.append(probe);
+  const value = getComputedStyle(probe).color;
+  probe.remove();
+  return value;
+}
+
+function short(value) {
+  if (value === null || value === undefined) return "–";
+  if (value !== 0 && (Math.abs(value) < 0.001 || Math.abs(value) >= 100_000)) return value.toExponential(2);
+  return String(Number(value.toPrecision(4)));
+}
+
+function frame(series) {
+  const chart = document.createElement("article");
+  chart.className = "chart";
+  const header = document.createElement("header");
+  const title = document.createElement("h3");
+  title.textContent = series.title;
+  const now = document.createElement("span");
+  now.className = "now";
+  const about = document.createElement("p");
+  about.className = "about";
+  about.textContent = [series.unit, series.help].filter(Boolean).join(" · ");
+  header.append(title, now, about);
+  const plot = document.createElement("div");
+  plot.className = "plot";
+  plot.setAttribute("role", "img");
+  chart.append(header, plot);
+  place.append(chart);
+  return { plot, now };
+}
+
+function options(element, now) {
+  const ink = resolved("--ink-3");
+  const grid = { stroke: resolved("--line"), width: 1 };
+  const axis = { stroke: ink, grid, ticks: { show: false }, font: `11px ${colour(document.body, "font-family")}` };
+  return {
+    width: element.clientWidth || 300,
+    height: HEIGHT,
+    legend: { show: false },
+    cursor: { sync: { key: sync.key }, y: false, drag: { x: true, y: false }, points: { size: 7 } },
+    scales: { x: { time: false } },
+    axes: [
+      { ...axis, grid: { show: false }, size: 24, values: (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? tick : "")) },
+      { ...axis, size: 46, values: (_, ticks) => ticks.map(short) },
+    ],
+    series: [{}, { stroke: colour(element), width: 1.75, points: { show: (u) => u.data[0].length < 40, size: 4, fill: colour(element) } }],
+    hooks: { setCursor: [(u) => showNow(u, now)] },
+  };
+}
+
+function showNow(plot, now) {
+  const index = plot.cursor.idx;
+  const values = plot.data[1];
+  now.textContent = short(index === null || index === undefined ? values.findLast((value) => value !== null) : values[index]);
+}
+
+function draw(step, series) {
+  const data = [step, series.values];
+  const known = plots.get(series.name);
+  if (known) {
+    known.plot.setData(data);
+    showNow(known.plot, known.now);
+    return;
+  }
+  const { plot: element, now } = frame(series);
+  element.setAttribute("aria-label", `${series.title}: ${place.dataset.last} ${short(series.values.at(-1))}`);
+  const plot = new window.uPlot(options(element, now), data, element);
+  sync.sub(plot);
+  plots.set(series.name, { plot, now });
+  showNow(plot, now);
+}
+
+async function refresh() {
+  const answer = await fetch(place.dataset.url, { headers: { Accept: "application/json" } });
+  if (!answer.ok) return;
+  const { step, series } = await answer.json();
+  if (!step.length) return;
+  place.hidden = false;
+  for (const one of series) draw(step, one);
+}
+
+function redraw() {
+  for (const { plot } of plots.values()) plot.destroy();
+  plots.clear();
+  place.replaceChildren();
+  refresh();
+}
+
+function fit() {
+  for (const { plot } of plots.values()) {
+    const width = plot.root.parentElement.clientWidth;
+    if (width && width !== plot.width) plot.setSize({ width, height: HEIGHT });
+  }
+}
+
+// The log keeps its place at the end, and its fold stays as the reader left it, when the part around it is replaced.
+let isLogOpen = null;
+
+function keepLog() {
+  const fold = document.getElementById("log-fold");
+  if (!fold) return;
+  if (isLogOpen !== null) fold.open = isLogOpen;
+  const log = document.getElementById("log");
+  log.scrollTop = log.scrollHeight;
+  fold.addEventListener("toggle", () => {
+    isLogOpen = fold.open;
+    log.scrollTop = log.scrollHeight;
+  });
+}
+
+if (place && window.uPlot) {
+  document.addEventListener("htmx:after:swap", () => {
+    keepLog();
+    refresh();
+  });
+  document.addEventListener("themechange", redraw);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+  new ResizeObserver(fit).observe(place);
+  keepLog();
+  refresh();
+}

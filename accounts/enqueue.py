@@ -8,6 +8,7 @@ from celery import current_app
 from django.db import transaction
 
 
-def enqueue(task: str, *args: int | str, queue: str = "default", countdown: float = 0.0) -> None:
+def enqueue(task: str, *args: int | str | None, queue: str = "default", countdown: float = 0.0) -> None:
     """Send a task by name after commit. A message is only a nudge: losing one loses nothing that the database knows."""
-    transaction.on_commit(partial(current_app.send_task, task, args=args, queue=queue, countdown=countdown), robust=True)
+    send = partial(current_app.send_task, task, args=args, queue=queue, countdown=countdown)
+    transaction.on_commit(send, robust=True)

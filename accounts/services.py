@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import zoneinfo
-from typing import TYPE_CHECKING
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
+from knox.models import AuthToken
 
 from accounts.access import roles_of
 from accounts.errors import Conflict, Refused
 from accounts.models import AuditEvent, Role, User, Workspace, WorkspaceMembership
 from accounts.text import check_text
-
-if TYPE_CHECKING:
-    from knox.models import AuthToken
 
 NAME_MAX_CHARACTERS = 120
 
@@ -130,8 +127,6 @@ def create_token(*, user: User) -> tuple[AuthToken, str]:
 
     Also: records `token.create`.
     """
-    from knox.models import AuthToken
-
     token, text = AuthToken.objects.create(user=user)
     AuditEvent.record(workspace=None, actor=user, verb="token.create", target=user, token_key=token.token_key)
     return token, text
@@ -146,8 +141,6 @@ def revoke_token(*, user: User, token_key: str) -> None:
     Raises:
         Refused: token_unknown (404).
     """
-    from knox.models import AuthToken
-
     deleted, _rows = AuthToken.objects.filter(user=user, token_key=token_key).delete()
     if not deleted:
         raise Refused(_("You have no such token."), code="token_unknown", status=404)

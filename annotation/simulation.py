@@ -10,12 +10,14 @@ from uuid import UUID
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from accounts.enqueue import enqueue
 from accounts.errors import Refused
 from accounts.models import AuditEvent, User, Workspace
 from accounts.text import check_text
-from annotation.models import Campaign, Completion, Labeler, LabelerKind, Lease
+from annotation.models import Campaign, Completion, Labeler, LabelerKind, Lease, Purpose
 from annotation.personas import CREW, Persona, SimulatedLabeler
 from annotation.services import Submission, SubmittedItem, claim_task, submit_ranking
+from annotation.services.leases import check_open
 
 
 @transaction.atomic
@@ -43,6 +45,43 @@ def create_simulated_labelers(
         target=campaign,
         names=[labeler.name for labeler in labelers],
     )
+    return labelers
+
+
+@transaction.atomic
+def start_simulation(
+    *,
+    campaign: Campaign,
+    by: User | None,
+    names: Sequence[str] | None = None,
+    seed: int = 0,
+    purpose: str | None = None,
+    limit: int | None = None,
+) -> list[Labeler]:
+    """Let members of the crew work through the campaign's queue on a Celery worker, each in a task of its own.
+
+    Also: creates their labelers; records `labelers.simulate`.
+
+    Args:
+        names: of the crew; None: all of them.
+
+    Raises:
+        Refused: persona_unknown, purpose_unknown, campaign_closed.
+    """
+    known = {member.name: member for member in CREW}
+    wanted = list(known) if names is None else list(dict.fromkeys(names))
+    if not wanted or set(wanted) - set(known):
+        raise Refused(
+            _("Simulated labelers are named %(known)s; choose among them.") % {"known": ", ".join(known)},
+            code="persona_unknown",
+        )
+    if purpose is not None and purpose not in Purpose.values:
+        raise Refused(_("%(purpose)s is not a purpose.") % {"purpose": purpose}, code="purpose_unknown")
+    check_open(campaign)
+    crew = [known[name] for name in wanted]
+    labelers = create_simulated_labelers(workspace=campaign.workspace, by=by, campaign=campaign, crew=crew)
+    for labeler in labelers:
+        enqueue("annotation.tasks.run_simulated_labeler", campaign.pk, labeler.pk, seed, limit, purpose)
     return labelers
 
 

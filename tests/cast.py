@@ -1,7 +1,7 @@
 """The cast of every app's tests, and short ways to the rows that tests need; all of it made through the services.
 
-Olivia owns the workspace, Max manages its campaigns, Rita does its research; Alice and Bob label. Charlie owns a workspace of
-his own and must see nothing of theirs.
+Olivia owns the workspace, Max manages its campaigns, Rita does its research; Alice and Bob label. Charlie owns a
+workspace of his own and must see nothing of theirs.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 from accounts.errors import Conflict, Refused
 from accounts.text import check_json, check_text
 from annotation.models import Campaign, Labeler, Lease, Task
-from annotation.states import NEXT_LEASE_STATES, CampaignState, LeaseState
+from annotation.states import NEXT_LEASE_STATES, LeaseState
 
 REASON_MAX_CHARACTERS = 200
 
@@ -37,13 +37,21 @@ def claim_task(
         Refused: campaign_closed.
     """
     now = now or timezone.now()
-    state = Campaign.objects.values_list("state", flat=True).get(pk=campaign.pk)
-    if state != CampaignState.OPEN:
-        raise Conflict(_("This campaign is not open; ask its manager to open it."), code="campaign_closed")
+    check_open(campaign)
     lease = _claim(campaign, labeler, purpose, now)
     if lease is None and _expire(now, campaign=campaign):
         lease = _claim(campaign, labeler, purpose, now)
     return lease
+
+
+def check_open(campaign: Campaign) -> None:
+    """Refuse work in a campaign that is a draft, closed or archived by now.
+
+    Raises:
+        Conflict: campaign_closed.
+    """
+    if not Campaign.objects.open().filter(pk=campaign.pk).exists():
+        raise Conflict(_("This campaign is not open; ask its manager to open it."), code="campaign_closed")
 
 
 @transaction.atomic

@@ -1,0 +1,179 @@
+"""A labeler's side, blind by construction: it knows texts, order and time; no source, no score, no peer."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.api.person import person
+from annotation import services
+from annotation.access import get_lease, get_work_campaign
+from annotation.models import Completion, Lease
+from annotation.queries import work_for
+from annotation.services import Submission, SubmittedItem
+
+
+class WorkSerializer(serializers.Serializer[Any]):
+    campaign = serializers.UUIDField(source="campaign.public_id")
+    name = serializers.CharField(source="campaign.name")
+    num_open = serializers.IntegerField(help_text="Tasks that wait for you.")
+    num_done = serializers.IntegerField(help_text="Tasks that you have ranked.")
+    lease = serializers.UUIDField(source="lease.public_id", allow_null=True, default=None)
+
+
+class MessageSerializer(serializers.Serializer[Any]):
+    role = serializers.CharField()
+    content = serializers.CharField()
+
+
+class ShownAnswerSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    text = serializers.CharField()
+
+
+class LeaseSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    campaign = serializers.UUIDField()
+    state = serializers.CharField(help_text="active, submitted, skipped, released or expired")
+    expires_at = serializers.DateTimeField()
+    guidelines = serializers.CharField(allow_blank=True)
+    messages = MessageSerializer(many=True)
+    answers = ShownAnswerSerializer(many=True, help_text="In the order shown.")
+    draft = serializers.JSONField(allow_null=True)
+
+
+class LeaseStateSerializer(serializers.ModelSerializer[Lease]):
+    id = serializers.UUIDField(source="public_id")
+    state = serializers.CharField()
+
+    class Meta:
+        model = Lease
+        fields = ["id", "state", "expires_at"]
+
+
+class SubmittedItemSerializer(serializers.Serializer[None]):
+    completion = serializers.UUIDField()
+    rank = serializers.IntegerField(allow_null=True, help_text="1 is best, equal is a tie, null: cannot be ranked.")
+    unrankable_reason = serializers.CharField(required=False, allow_blank=True, max_length=200)
+    rating = serializers.IntegerField(required=False, allow_null=True, help_text="1 to 7")
+    flags = serializers.ListField(child=serializers.CharField(max_length=40), required=False)
+
+
+class SubmissionSerializer(serializers.Serializer[None]):
+    items = SubmittedItemSerializer(many=True)
+    none_acceptable = serializers.BooleanField(default=False)
+    active_seconds = serializers.FloatField(required=False, allow_null=True)
+    strength = serializers.IntegerField(required=False, allow_null=True, help_text="Two answers only, 1 to 4.")
+    rationale = serializers.CharField(required=False, allow_blank=True, trim_whitespace=False, max_length=10_000)
+
+
+class SubmittedSerializer(serializers.Serializer[Any]):
+    ranking = serializers.UUIDField(source="ranking.public_id")
+    is_repeat = serializers.BooleanField(help_text="True: it was in already, with the same content.")
+
+
+class SkipSerializer(serializers.Serializer[None]):
+    reason = serializers.CharField(required=False, allow_blank=True, max_length=200)
+
+
+class DraftSerializer(serializers.Serializer[None]):
+    draft = serializers.DictField()
+
+
+def lease_data(lease: Lease) -> dict[str, Any]:
+    """What a labeler may see of a lease."""
+    texts = dict(Completion.objects.filter(public_id__in=lease.shown).values_list("public_id", "text"))
+    guidelines = services.lease_guidelines(lease)
+    return {
+        "id": lease.public_id,
+        "campaign": lease.task.campaign.public_id,
+        "state": lease.state,
+        "expires_at": lease.expires_at,
+        "guidelines": guidelines.text if guidelines else "",
+        "messages": lease.task.prompt.messages,
+        "answers": [{"id": public_id, "text": texts[UUID(public_id)]} for public_id in lease.shown],
+        "draft": lease.draft,
+    }
+
+
+class Work(APIView):
+    @extend_schema(responses=WorkSerializer(many=True))
+    def get(self, request: Request) -> Response:
+        """The open campaigns in which you have a seat."""
+        return Response(WorkSerializer(work_for(person(request)), many=True).data)
+
+
+class WorkNext(APIView):
+    @extend_schema(
+        request=None, responses={200: LeaseSerializer, 204: OpenApiResponse(description="Nothing waits for you.")}
+    )
+    def post(self, request: Request, public_id: UUID) -> Response:
+        """Claim the next task, or get the one that you hold."""
+        campaign = get_work_campaign(request.user, public_id)
+        labeler = services.labeler_for(workspace=campaign.workspace, user=person(request))
+        lease = services.claim_task(campaign=campaign, labeler=labeler)
+        if lease is None:
+            return Response(status=204)
+        return Response(LeaseSerializer(lease_data(lease)).data)
+
+
+class LeaseDetail(APIView):
+    @extend_schema(responses=LeaseSerializer)
+    def get(self, request: Request, public_id: UUID) -> Response:
+        """A task that you hold or held."""
+        return Response(LeaseSerializer(lease_data(get_lease(request.user, public_id))).data)
+
+
+class LeaseSubmit(APIView):
+    @extend_schema(request=SubmissionSerializer, responses={200: SubmittedSerializer, 201: SubmittedSerializer})
+    def post(self, request: Request, public_id: UUID) -> Response:
+        """Hand in a ranking. Sending it again is safe: 201 the first time, 200 after that."""
+        lease = get_lease(request.user, public_id)
+        asked = SubmissionSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        given = dict(asked.validated_data)
+        items = [SubmittedItem(completion_id=row.pop("completion"), **row) for row in map(dict, given.pop("items"))]
+        result = services.submit_ranking(lease=lease, submission=Submission(items=items, **given))
+        return Response(SubmittedSerializer(result).data, status=200 if result.is_repeat else 201)
+
+
+class LeaseSkip(APIView):
+    @extend_schema(request=SkipSerializer, responses=LeaseStateSerializer)
+    def post(self, request: Request, public_id: UUID) -> Response:
+        """Pass a task on to others."""
+        lease = get_lease(request.user, public_id)
+        asked = SkipSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        lease = services.skip_task(lease=lease, reason=asked.validated_data.get("reason", ""))
+        return Response(LeaseStateSerializer(lease).data)
+
+
+class LeaseRelease(APIView):
+    @extend_schema(request=None, responses=LeaseStateSerializer)
+    def post(self, request: Request, public_id: UUID) -> Response:
+        """Give a task back; you may get it again."""
+        return Response(LeaseStateSerializer(services.release_lease(lease=get_lease(request.user, public_id))).data)
+
+
+class LeaseRenew(APIView):
+    @extend_schema(request=None, responses=LeaseStateSerializer)
+    def post(self, request: Request, public_id: UUID) -> Response:
+        """Hold a task for another full term."""
+        return Response(LeaseStateSerializer(services.renew_lease(lease=get_lease(request.user, public_id))).data)
+
+
+class LeaseDraft(APIView):
+    @extend_schema(request=DraftSerializer, responses=LeaseStateSerializer)
+    def put(self, request: Request, public_id: UUID) -> Response:
+        """Keep unfinished work."""
+        lease = get_lease(request.user, public_id)
+        asked = DraftSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        lease = services.save_draft(lease=lease, draft=asked.validated_data["draft"])
+        return Response(LeaseStateSerializer(lease).data)

@@ -325,6 +325,8 @@ def _stop_on_sigterm(run: RunDirectory) -> None:
 
 
 def _prepare_torch(spec: RunSpec) -> None:
+    # Training shares its cores with the site: a thread that spins at a barrier keeps the other one from reaching it.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import torch  # takes seconds; the lock and the death signal come first
 
     torch.set_num_threads(spec.threads)

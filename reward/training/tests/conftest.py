@@ -14,7 +14,7 @@ import torch
 
 from tests.tiny import build_tiny_model
 
-WORDS = "the line hangs still upright garden colour answer model learns people rank".split()
+WORDS = ("the", "line", "hangs", "still", "upright", "garden", "colour", "answer", "model", "learns", "people", "rank")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -67,7 +67,9 @@ def groups_file(tmp_path: Path) -> Path:
 def make_run(tmp_path: Path) -> Callable[..., Path]:
     """Write a run directory with run.json."""
 
-    def make(name: str = "run", *, kind: str = "reward.train", inputs: dict[str, Path] | None = None, **config: Any) -> Path:
+    def make(
+        name: str = "run", *, kind: str = "reward.train", inputs: dict[str, Path] | None = None, **config: Any
+    ) -> Path:
         path = tmp_path / name
         path.mkdir(mode=0o700)
         spec = {

@@ -98,7 +98,9 @@ def test_a_run_killed_and_resumed_equals_one_never_stopped(make_run: MakeRun, ti
 
 
 def test_sigterm_leaves_a_checkpoint_and_no_outcome(make_run: MakeRun, tiny: Path, groups_file: Path) -> None:
-    run = make_run(inputs={"base": tiny, "groups": groups_file}, **{**FAST, "epochs": 400, "checkpoint_every_steps": 999})
+    run = make_run(
+        inputs={"base": tiny, "groups": groups_file}, **{**FAST, "epochs": 400, "checkpoint_every_steps": 999}
+    )
     child = start(run)
     wait_for_event(run, lambda event: event.get("step", 0) >= 3)
 

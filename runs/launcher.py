@@ -43,14 +43,12 @@ T = TypeVar("T")
 
 
 def execute(*, run_id: int, worker: str) -> None:
-    """Carry out one attempt of a queued run, if this machine's device is free and nobody else has claimed it.
+    """Carry out one attempt of a queued run, once this machine's device is free, unless somebody else claims it first.
 
     Also: names the queue's next waiting run to the workers.
     """
-    with device_slot() as is_free:
-        if not is_free:
-            return  # whoever holds the slot names the waiting runs when done; beat does so too
-        run = services.claim_run(run_id=run_id, worker=worker)
+    with device_slot(is_wanted=lambda: _is_waiting(run_id)) as is_free:
+        run = services.claim_run(run_id=run_id, worker=worker) if is_free else None
         if run is None:
             return
         try:
@@ -58,6 +56,18 @@ def execute(*, run_id: int, worker: str) -> None:
         except StaleAttempt as error:
             logger.warning("%s: its process was ended", error)
     services.nudge_next(after=run)
+
+
+def _is_waiting(run_id: int) -> bool:
+    """Whether a worker that waits for the device should go on waiting for this run's sake."""
+    is_queued = Run.objects.filter(pk=run_id, state=RunState.QUEUED).exists()
+    _close_connection()
+    return is_queued and not shutdown.is_requested()
+
+
+def _close_connection() -> None:
+    if not connection.in_atomic_block:
+        connection.close()
 
 
 class Attempt:
@@ -232,5 +242,4 @@ class Attempt:
             logger.warning("run %s: the database does not answer: %s", self.run.public_id, error)
             return None
         finally:
-            if not connection.in_atomic_block:
-                connection.close()
+            _close_connection()

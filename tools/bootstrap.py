@@ -1,8 +1,10 @@
 """Makes .venv and installs the pinned requirements; quick when they have not changed. Standard library only.
 
-Run by the system's Python, whatever its version: nothing newer than Python 3.6 may stand here, or the sentence about
+Run by the system's Python, whatever its version: nothing newer than Python 3.7 may stand here, or the sentence about
 the version could not be printed. Usage: bootstrap.py [--test]
 """
+
+from __future__ import annotations
 
 import hashlib
 import os
@@ -10,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -19,7 +22,7 @@ NEEDED = (3, 11)
 VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
-def main(arguments):
+def main(arguments: list[str]) -> None:
     if sys.version_info < NEEDED:
         stop(
             f"Plumbline needs Python 3.11 or newer, and this is {VERSION}; name another one, as in "
@@ -31,11 +34,11 @@ def main(arguments):
         install("test.txt")
 
 
-def stop(sentence):
+def stop(sentence: str) -> NoReturn:
     sys.exit(sentence)
 
 
-def make_environment():
+def make_environment() -> None:
     if Path(PYTHON).exists() and succeeds([PYTHON, "-m", "pip", "--version"]):
         return
     say("Making .venv ...")
@@ -54,7 +57,7 @@ def make_environment():
     stop(f"Python could not make a virtual environment; install its venv module: apt-get install python{VERSION}-venv")
 
 
-def install(name):
+def install(name: str) -> None:
     """Install requirements/NAME unless the stamp says that exactly this was installed by this Python."""
     path = ROOT / "requirements" / name
     pins = path.read_text()
@@ -73,7 +76,7 @@ def install(name):
     stamp.write_text(wanted)
 
 
-def run(command):
+def run(command: list[str]) -> str | None:
     """Run a command; returns None where it succeeded, else what it wrote to stderr."""
     environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
     process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment)
@@ -81,14 +84,14 @@ def run(command):
     return said + " " if process.returncode else None
 
 
-def succeeds(command):
+def succeeds(command: list[str]) -> bool:
     try:
         return subprocess.call(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0
     except OSError:
         return False
 
 
-def explained(said):
+def explained(said: str) -> str:
     if is_disk_full(said):
         return "The disk is full: torch and its companions need up to 8 GB; free some space and run the command again."
     unreachable = (
@@ -107,11 +110,11 @@ def explained(said):
     return said + "\npip could not install the requirements; its words are above."
 
 
-def is_disk_full(said):
+def is_disk_full(said: str) -> bool:
     return "No space left on device" in said or "Errno 28" in said
 
 
-def say(text):
+def say(text: str) -> None:
     print(text)
     sys.stdout.flush()
 

@@ -28,7 +28,8 @@ def main() -> None:
     if os.getppid() != parent:
         sys.exit("the supervisor ended before its child began")
     os.umask(0o077)
-    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    # A shell starts background jobs deaf to SIGINT and SIGQUIT, Python ignores SIGPIPE: all that would be inherited.
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     try:

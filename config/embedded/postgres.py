@@ -99,7 +99,13 @@ class Postgres:
         try:
             _write_private(secret, password, self.account)
             _write_private(self.layout.passfile, f"*:*:*:{USER}:{password}\n", self.account)
-            command = [bin_directory / "initdb", "-D", unfinished, f"--username={USER}", f"--pwfile={secret}"]
+            command: list[str | Path] = [
+                bin_directory / "initdb",
+                "-D",
+                unfinished,
+                f"--username={USER}",
+                f"--pwfile={secret}",
+            ]
             command += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-instructions"]
             command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
             command += ["--no-sync"] if self.profile == "test" else []

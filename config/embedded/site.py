@@ -47,24 +47,38 @@ def needed() -> frozenset[str]:
 
 
 def programs(options: SiteOptions) -> list[Program]:
-    celery = [sys.executable, "-m", "celery", "-A", "config"]
-    worker = [*celery, "worker", "--loglevel", "INFO", "--without-gossip", "--without-mingle"]
     host = f"[{options.host}]" if ":" in options.host else options.host
     web = [sys.executable, "-m", "gunicorn", "config.wsgi", "--bind", f"{host}:{options.port}"]
     web += ["--workers", "2", "--threads", "4", "--graceful-timeout", "5", "--no-control-socket"]
-    found = [Program(name="web", command=web)]
-    if options.workers:
-        found += [
-            Program(
-                name="worker-default", command=[*worker, "-Q", "default", "-n", "default@%h", "--concurrency", "2"]
-            ),
-            Program(
-                name="worker-gpu",
-                command=[*worker, "-Q", "gpu", "-n", "gpu@%h", "--pool", "solo", "--prefetch-multiplier", "1"],
-            ),
-            Program(name="beat", command=[*celery, "beat", "--loglevel", "WARNING"]),
-        ]
-    return found
+    return [Program(name="web", command=web), *(_celery_programs() if options.workers else [])]
+
+
+def _celery_programs() -> list[Program]:
+    celery = [sys.executable, "-m", "celery", "--quiet", "-A", "config"]
+    worker = [*celery, "worker", "--loglevel", "INFO", "--without-gossip", "--without-mingle"]
+    # The run directories decide what a worker may touch; root's own machine needs no reminder at every start.
+    environment = {"PYTHONWARNINGS": "ignore::RuntimeWarning:celery.platforms"}
+    return [
+        Program(
+            name="worker-default",
+            command=[*worker, "-Q", "default", "-n", "default@%h", "--concurrency", "2"],
+            stop=((signal.SIGTERM, 5.0), (signal.SIGQUIT, 3.0)),
+            # Not SIGQUIT: Celery's cold shutdown can wait for ever on a pool that is gone. The pool's own processes ask
+            # the kernel to be killed with their master.
+            death_signal=signal.SIGKILL,
+            environment=environment,
+        ),
+        Program(
+            name="worker-gpu",
+            command=[*worker, "-Q", "gpu", "-n", "gpu@%h", "--pool", "solo", "--prefetch-multiplier", "1"],
+            # No SIGQUIT: Celery answers it with an exception inside the task, which would look like a failed run.
+            # A killed worker's training ends with it, and the run goes on at the next start.
+            stop=((signal.SIGTERM, 5.0),),
+            death_signal=signal.SIGKILL,
+            environment=environment,
+        ),
+        Program(name="beat", command=[*celery, "beat", "--loglevel", "WARNING"], death_signal=signal.SIGTERM),
+    ]
 
 
 def serve(options: SiteOptions) -> None:
@@ -76,11 +90,12 @@ def serve(options: SiteOptions) -> None:
     require_free(options.host, options.port)
     supervisor = Supervisor(logs=options.logs)
     with contextlib.suppress(StopRequested), _signals(supervisor), contextlib.ExitStack() as stack:
+        stack.callback(supervisor.say, "everything has ended")
         running = stack.enter_context(embedded.services(only=needed()))
         stack.callback(supervisor.stop, STOP_ORDER)
         migrate = [sys.executable, "manage.py", "migrate", "--no-input"]
         supervisor.run(Program(name="migrate", command=migrate, death_signal=signal.SIGKILL))
-        _make_beat_directory()
+        _make_directories()
         for program in programs(options):
             supervisor.start(program)
         if not supervisor.tend(READY_SECONDS, until=lambda: _answers(options)):
@@ -91,10 +106,11 @@ def serve(options: SiteOptions) -> None:
             running.require_alive()
 
 
-def _make_beat_directory() -> None:
+def _make_directories() -> None:
     from django.conf import settings
 
-    Path(settings.CELERY_BEAT_SCHEDULE_FILENAME).parent.mkdir(parents=True, exist_ok=True)
+    for directory in (Path(settings.CELERY_BEAT_SCHEDULE_FILENAME).parent, Path(settings.STATIC_ROOT)):
+        directory.mkdir(parents=True, exist_ok=True)
 
 
 def _answers(options: SiteOptions) -> bool:
@@ -102,7 +118,7 @@ def _answers(options: SiteOptions) -> bool:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(options.host, options.host)  # noqa: S104 - read, not bound
     connection = http.client.HTTPConnection(host, options.port, timeout=5)
     try:
-        connection.request("HEAD", "/", headers={"Host": f"localhost:{options.port}"})
+        connection.request("GET", "/healthz/", headers={"Host": f"localhost:{options.port}"})
         return connection.getresponse().status < 500
     except (OSError, http.client.HTTPException):
         return False

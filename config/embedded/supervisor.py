@@ -39,7 +39,7 @@ class Program:
     stop: Sequence[tuple[signal.Signals, float]] = ((signal.SIGTERM, 10.0), (signal.SIGQUIT, 5.0))
     """Signals to end it with and the seconds each is given, before SIGKILL to its process group."""
     death_signal: signal.Signals = signal.SIGQUIT
-    """What the kernel sends it when the supervisor is killed: gunicorn and Celery drop everything and end."""
+    """What the kernel sends it when the supervisor is killed; gunicorn drops everything and ends."""
     environment: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -1,0 +1,106 @@
+"""The reward model: one score per sequence, the same whatever it is batched with."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from reward.training.language_model import load_policy
+from reward.training.reward_model import RewardModel
+from reward.training.rundir import TrainingRefused
+
+SEQUENCES = [[1, 70, 71, 2], [1, 80, 2], [1, 70, 71, 72, 73, 74, 75, 76, 77, 78, 79, 2], [5]]
+
+
+@pytest.fixture
+def model(tiny: Path) -> RewardModel:
+    return RewardModel.from_base(tiny, seed=0)
+
+
+def test_a_score_is_the_head_on_the_last_real_token(model: RewardModel, tiny: Path) -> None:
+    policy, _ = load_policy(tiny)
+    with torch.no_grad():
+        model.head_bias.fill_(0.5)
+        scores = model.score(SEQUENCES)
+        for sequence, score in zip(SEQUENCES, scores, strict=True):
+            hidden = policy(torch.tensor([sequence]), output_hidden_states=True).hidden_states[-1][0, -1]
+            assert float(score) == pytest.approx(float(hidden @ model.head_weight) + 0.5, abs=1e-5)
+
+
+def test_padding_is_never_seen(model: RewardModel) -> None:
+    lengths = torch.tensor([3, 5])
+    ids = torch.tensor([[1, 70, 2, 0, 0], [1, 70, 71, 72, 2]])
+    poisoned = torch.tensor([[1, 70, 2, 99, 2], [1, 70, 71, 72, 2]])
+    with torch.no_grad():
+        assert torch.equal(model(ids, lengths), model(poisoned, lengths))
+        together, alone = model.score(SEQUENCES), torch.cat([model.score([s]) for s in SEQUENCES])
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-5)
+
+
+def test_the_head_starts_with_the_standard_deviation_that_is_asked_for(model: RewardModel) -> None:
+    std = float(model.head_weight.detach().std())
+    assert std == pytest.approx(1 / math.sqrt(65), rel=0.25)
+    assert float(model.head_bias) == 0
+
+
+def test_a_saved_reward_model_scores_the_same(model: RewardModel, tmp_path: Path) -> None:
+    with torch.no_grad():
+        model.log_tie.fill_(-0.7)
+        model.center(model.score(SEQUENCES))
+        expected = model.score(SEQUENCES)
+    model.save(tmp_path / "rm", meta={"base": "tiny", "licence": "MIT"})
+
+    again = RewardModel.load(tmp_path / "rm")
+
+    with torch.no_grad():
+        assert torch.equal(again.score(SEQUENCES), expected)
+    assert float(expected.mean()) == pytest.approx(0, abs=1e-6)
+    assert again.score_std == pytest.approx(float(expected.std()), rel=1e-5)
+    assert again.tie_strength == pytest.approx(math.exp(-0.7))
+    meta = json.loads((tmp_path / "rm" / "plumbline.json").read_text())
+    assert (meta["kind"], meta["base"], meta["licence"], meta["eos_required"]) == ("reward", "tiny", "MIT", True)
+    assert sorted(p.suffix for p in (tmp_path / "rm").iterdir() if p.suffix != ".json") == [
+        ".jinja", ".safetensors", ".safetensors",
+    ]  # fmt: skip
+
+
+def test_what_is_not_a_reward_model_is_refused(tiny: Path, model: RewardModel, tmp_path: Path) -> None:
+    with pytest.raises(TrainingRefused) as refused:
+        RewardModel.load(tiny)
+    assert refused.value.code == "not_a_reward_model"
+
+    model.save(tmp_path / "rm", meta={})
+    (tmp_path / "rm" / "head.safetensors").write_bytes(b"broken")
+    with pytest.raises(TrainingRefused) as refused:
+        RewardModel.load(tmp_path / "rm")
+    assert refused.value.code == "model_unreadable"
+
+
+def test_training_the_last_layers_leaves_the_others_alone(model: RewardModel) -> None:
+    model.train_only_last(1)
+
+    trainable = {
+        name.split(".")[2] if ".layers." in name else name for name, p in model.named_parameters() if p.requires_grad
+    }
+    assert trainable == {"1", "backbone.norm.weight", "head_weight", "log_tie"}
+    with pytest.raises(ValueError, match=r"train_layers \(3\) must be at most the model's 2 layers"):
+        model.train_only_last(3)
+
+
+def test_bfloat16_autocast_keeps_weights_and_scores_in_float32(model: RewardModel) -> None:
+    with torch.no_grad():
+        exact = model.score(SEQUENCES)
+        model.autocast_dtype = torch.bfloat16
+        rounded = model.score(SEQUENCES)
+    assert rounded.dtype == torch.float32
+    assert not torch.equal(rounded, exact)
+    torch.testing.assert_close(rounded, exact, rtol=0, atol=0.05)
+
+
+def test_a_sequence_without_tokens_cannot_be_scored(model: RewardModel) -> None:
+    with pytest.raises(ValueError, match="at least 1 token"):
+        model.score([[1], []])

@@ -144,7 +144,7 @@ class RankingSerializer(serializers.ModelSerializer[Ranking]):
         ]
 
 
-class ImportSerializer(serializers.Serializer[None]):
+class LinesFileSerializer(serializers.Serializer[None]):
     file = serializers.FileField()
 
 
@@ -236,7 +236,7 @@ class Import(APIView):
     parser_classes = [LinesParser, MultiPartParser]
 
     @extend_schema(
-        request={"multipart/form-data": ImportSerializer, "application/x-ndjson": OpenApiTypes.BINARY},
+        request={"multipart/form-data": LinesFileSerializer, "application/x-ndjson": OpenApiTypes.BINARY},
         responses={201: ImportReportSerializer},
     )
     def post(self, request: Request, public_id: UUID) -> Response:

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts.access import RESEARCHES, STAFF, roles_of, workspaces_of
 from runs import queries, services
 from runs.access import get_run
-from runs.metric_help import in_reading_order, metric_help
+from runs.metric_help import MAIN, in_reading_order, metric_help
 from runs.models import Run
 from runs.states import FINISHED
 
@@ -60,7 +60,12 @@ def run_metrics(request: HttpRequest, public_id: UUID) -> JsonResponse:
     run = get_run(request.user, public_id)
     found = queries.metric_series(run)
     series = [
-        {"name": name, **{key: str(text) for key, text in metric_help(name)._asdict().items()}, "values": found[name]}
+        {
+            "name": name,
+            **{key: str(text) for key, text in metric_help(name)._asdict().items()},
+            "is_main": name in MAIN,
+            "values": found[name],
+        }
         for name in in_reading_order([name for name in found if name != "step"])
     ]
     return JsonResponse({"step": found["step"], "series": series, "is_finished": run.is_finished})

@@ -20,7 +20,7 @@ def accuracy_scale(metrics: dict[str, Any]) -> dict[str, Any]:
         for name in ("accuracy", "accuracy_low", "accuracy_high", "floor_length", "ceiling")
     }
     return scale(found, lowest=LOWEST) | {
-        "ticks": [(f"{tick} %", at(tick / 100, LOWEST)) for tick in (40, 50, 60, 70, 80, 90, 100)]
+        "ticks": [(f"{tick} %", at(tick / 100, LOWEST)) for tick in (40, 55, 70, 85, 100)]
     }
 
 

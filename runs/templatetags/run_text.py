@@ -13,9 +13,9 @@ register = template.Library()
 
 
 @register.filter
-def duration(seconds: float | None) -> str:
+def duration(seconds: float | str | None) -> str:
     """Seconds as people say them: 42 s, 3 min 5 s, 2 h 10 min."""
-    if seconds is None or not math.isfinite(seconds):
+    if not isinstance(seconds, int | float) or not math.isfinite(seconds):
         return "–"
     whole = max(0, round(seconds))
     if whole < 60:
@@ -32,7 +32,7 @@ def figure(value: object) -> str:
         return "–"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
-    if isinstance(value, int) or float(value).is_integer() and abs(value) < 1e6:
+    if isinstance(value, int) or (value.is_integer() and abs(value) < 1e6):
         return f"{int(value):,}"
     return f"{value:.4g}"
 
@@ -43,5 +43,6 @@ def described(name: str) -> MetricHelp:
 
 
 @register.filter
-def percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f} %"
+def percent(share: float | str | None) -> str:
+    """A share of 0 to 1 with one decimal; a dash for one that is not known."""
+    return f"{100 * share:.1f} %" if isinstance(share, int | float) else "–"

@@ -40,7 +40,8 @@ function frame(series) {
   plot.className = "plot";
   plot.setAttribute("role", "img");
   chart.append(header, plot);
-  place.append(chart);
+  document.getElementById(series.is_main ? "charts-main" : "charts-rest").append(chart);
+  if (!series.is_main) document.getElementById("charts-fold").hidden = false;
   return { plot, now };
 }
 
@@ -56,9 +57,9 @@ function options(element, now) {
     scales: { x: { time: false } },
     axes: [
       { ...axis, grid: { show: false }, size: 24, values: (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? tick : "")) },
-      { ...axis, size: 46, values: (_, ticks) => ticks.map(short) },
+      { ...axis, size: 46, space: 32, values: (_, ticks) => ticks.map(short) },
     ],
-    series: [{}, { stroke: colour(element), width: 1.75, points: { show: (u) => u.data[0].length < 40, size: 4, fill: colour(element) } }],
+    series: [{}, { stroke: colour(element), width: 1.75, spanGaps: true, points: { show: (u) => u.data[0].length < 40, size: 4, fill: colour(element) } }],
     hooks: { setCursor: [(u) => showNow(u, now)] },
   };
 }
@@ -97,7 +98,7 @@ async function refresh() {
 function redraw() {
   for (const { plot } of plots.values()) plot.destroy();
   plots.clear();
-  place.replaceChildren();
+  for (const grid of place.querySelectorAll(".charts")) grid.replaceChildren();
   refresh();
 }
 
@@ -131,6 +132,7 @@ if (place && window.uPlot) {
   document.addEventListener("themechange", redraw);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   new ResizeObserver(fit).observe(place);
+  document.getElementById("charts-fold").addEventListener("toggle", fit);
   keepLog();
   refresh();
 }

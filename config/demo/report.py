@@ -7,6 +7,7 @@ from typing import Any
 from annotation.queries import agreement
 from config.demo.turn import Turn, new_tasks_waiting
 from policy.services import win_rate
+from runs.models import Run
 
 
 def summarise(turn: Turn, *, seed: int, seconds: float, peak_rss_mib: float) -> dict[str, Any]:
@@ -27,7 +28,7 @@ def summarise(turn: Turn, *, seed: int, seconds: float, peak_rss_mib: float) -> 
         "rm_ceiling": reward.get("rm_ceiling"),
         "reward_first": ppo.get("reward_first"),
         "reward_last": ppo.get("reward_last"),
-        "kl_first_nats_per_sequence": ppo.get("kl_first_nats_per_sequence"),
+        "kl_first_nats_per_sequence": _first(turn.ppo, "kl_nats_per_sequence"),
         "kl_last_nats_per_sequence": ppo.get("kl_last_nats_per_sequence"),
         "ppo_best_step": ppo.get("best_step"),
         "win_rate": won.mean,
@@ -39,6 +40,10 @@ def summarise(turn: Turn, *, seed: int, seconds: float, peak_rss_mib: float) -> 
         "seconds": round(seconds, 1),
         "peak_rss_mib": round(peak_rss_mib),
     }
+
+
+def _first(run: Run, name: str) -> float | None:
+    return run.metrics.filter(name=name).order_by("step").values_list("value", flat=True).first()
 
 
 def _number(value: Any, pattern: str = "{:.3f}") -> str:

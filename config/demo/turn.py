@@ -6,17 +6,14 @@ Nothing here trains or ranks: each phase calls the service that a page or the AP
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
-
-from django.db import connection
 
 from accounts.enqueue import enqueue
 from accounts.errors import Refused
 from accounts.models import User, Workspace
-from annotation.models import Campaign, Labeler, Purpose, Task
+from annotation.models import Campaign, Purpose, Task
 from annotation.personas import SimulatedLabeler
-from annotation.queries import Progress as CampaignProgress
 from annotation.queries import campaign_progress
 from annotation.services import (
     NewPrompt,
@@ -37,6 +34,7 @@ from runs.models import Run
 from runs.states import RunState
 
 POLL_SECONDS = 0.5
+RANKINGS_A_TURN = 8
 
 
 class People(NamedTuple):
@@ -201,31 +199,22 @@ def wait_for(run: Run, progress: Progress) -> Run:
 
 def rank(
     crew: Sequence[SimulatedLabeler], campaign: Campaign, people: People, seed: int, purpose: str, progress: Progress
-) -> list[Labeler]:
+) -> None:
     """Let simulated labelers work through the queue in Celery workers until every slot of the purpose is ranked."""
     labelers = create_simulated_labelers(workspace=people.workspace, by=people.manager, campaign=campaign, crew=crew)
     before = campaign_progress(campaign, purpose=purpose)
-    for labeler in labelers:
-        enqueue("annotation.tasks.run_simulated_labeler", campaign.pk, labeler.pk, seed, None, purpose)
-    _until(
-        lambda: campaign_progress(campaign, purpose=purpose),
-        lambda now: progress.show(now.num_rankings - before.num_rankings, before.num_open_slots, "rankings"),
-    )
-    return labelers
-
-
-def _until(read: Callable[[], CampaignProgress], tell: Callable[[CampaignProgress], None]) -> None:
-    while True:
-        now = read()
-        tell(now)
-        if now.num_rankings >= now.num_wanted:
-            return
+    # In turns, so that everybody gets a share; then each without a limit, for the slots that were left over.
+    rounds = before.num_open_slots // (len(labelers) * RANKINGS_A_TURN)
+    for limit in [RANKINGS_A_TURN] * rounds + [before.num_open_slots]:
+        for labeler in labelers:
+            enqueue("annotation.tasks.run_simulated_labeler", campaign.pk, labeler.pk, seed, limit, purpose)
+    while (now := campaign_progress(campaign, purpose=purpose)).num_rankings < now.num_wanted:
+        progress.show(now.num_rankings - before.num_rankings, before.num_open_slots, "rankings")
         time.sleep(POLL_SECONDS)
 
 
 def new_tasks_waiting(turn: Turn) -> int:
     """Tasks with the new checkpoint's answers that wait for people."""
-    connection.close_if_unusable_or_obsolete()
     return (
         Task.objects.filter(
             campaign=turn.campaign, purpose=Purpose.COLLECT, free_slots__gt=0, completions__source=turn.checkpoint.uri

@@ -1,0 +1,1 @@
+"""The policy: checkpoints, sampling, PPO, following a campaign, rating."""

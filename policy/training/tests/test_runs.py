@@ -1,0 +1,222 @@
+"""Whole runs through a run directory, on a tiny model: sampling, PPO, resume, refusals."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from policy.training.ppo_job import train_policy
+from policy.training.sample_job import sample_answers
+from reward.training.files import sha256_of
+from reward.training.language_model import decode, load_tokenizer
+from reward.training.reward_model import RewardModel
+from reward.training.rundir import Outcome, RunDirectory, TrainingRefused
+from tests.tiny import build_tiny_model
+
+TEXTS = ("Name a colour.", "Why is the sky blue?", "Say hello.", "What hangs still?", "Who ranks?", "Which line?")
+TINY_PPO: dict[str, Any] = {
+    "steps": 6, "answers_per_step": 4, "max_new_tokens": 6, "eval_every": 2, "checkpoint_every_steps": 2,
+    "kl": {"controller": "adaptive", "leash_kl_nats_per_sequence": None},
+    "credit": {"running_std": True},
+    "update": {"epochs": 2, "mini_batches": 2, "micro_batch_size": 2, "learning_rate": 1e-2},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_model(tmp_path_factory.mktemp("base"), initializer_range=0.08)
+
+
+@pytest.fixture(scope="module")
+def reward(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("reward")
+    RewardModel.from_base(base, seed=1).save(folder, meta={})
+    return folder
+
+
+def write_prompts(path: Path, splits: tuple[str, ...] = ("train",) * 4 + ("validation",) * 2) -> Path:
+    rows = [
+        {"id": str(uuid.UUID(int=i)), "split": split, "messages": [{"role": "user", "content": text}]}
+        for i, (split, text) in enumerate(zip(splits, TEXTS, strict=False))
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., Path]:
+    def make(name: str, kind: str, inputs: dict[str, Path], config: dict[str, Any]) -> Path:
+        path = tmp_path / name
+        path.mkdir()
+        spec = {
+            "format": 1, "run": str(uuid.UUID(int=7)), "kind": kind, "attempt": 1, "seed": 3, "config": config,
+            "inputs": {key: {"path": str(value), "sha256": ""} for key, value in inputs.items()},
+            "threads": 1, "device": "cpu",
+        }  # fmt: skip
+        (path / "run.json").write_text(json.dumps(spec))
+        return path
+
+    return make
+
+
+@pytest.fixture
+def ppo_run(make_run: Callable[..., Path], base: Path, reward: Path, tmp_path: Path) -> Callable[..., Path]:
+    def make(name: str = "run", *, prompts: Path | None = None, **changes: Any) -> Path:
+        prompts = prompts or write_prompts(tmp_path / "prompts.jsonl")
+        inputs = {"policy": base, "reward": reward, "prompts": prompts}
+        return make_run(name, "policy.ppo", inputs, TINY_PPO | changes)
+
+    return make
+
+
+def carry_out(path: Path, handler: Callable[[RunDirectory], Outcome] = train_policy) -> Outcome:
+    run = RunDirectory.open(path)
+    try:
+        return handler(run)
+    finally:
+        run.close()
+
+
+def told(path: Path) -> list[dict[str, Any]]:
+    """Events without what differs between any two runs: times, and how often progress was written."""
+    events = [json.loads(line) for line in (path / "events.jsonl").read_text().splitlines()]
+    for event in events:
+        event.pop("time")
+        if event["type"] == "metrics":
+            event["metrics"] = {k: v for k, v in event["metrics"].items() if not k.endswith("_seconds")}
+    return [event for event in events if event["type"] != "progress"]
+
+
+class PowerCut(Exception):
+    pass
+
+
+class DiesInStep(RunDirectory):
+    """A run directory whose process dies when it tells the metrics of step 4, of which a checkpoint was due."""
+
+    def metrics(self, step: int, **values: float) -> None:
+        super().metrics(step, **values)
+        if step == 4:
+            raise PowerCut
+
+
+@pytest.mark.parametrize("train_layers", [None, 1])
+def test_resumed_run_is_the_run_that_never_stopped(ppo_run: Callable[..., Path], train_layers: int | None) -> None:
+    whole, cut = ppo_run("whole", train_layers=train_layers), ppo_run("cut", train_layers=train_layers)
+    expected = carry_out(whole)
+
+    dying = DiesInStep.open(cut)
+    with pytest.raises(PowerCut):
+        train_policy(dying)
+    dying.close()
+    found = carry_out(cut)
+
+    assert found.metrics == expected.metrics
+    assert told(cut) == told(whole)
+    for name in ("artifacts/model/model.safetensors", "checkpoints/step-000006/manifest.json"):
+        assert sha256_of(cut / name) == sha256_of(whole / name), name
+    assert [step for step, _ in ((e["step"], e) for e in told(cut) if e["type"] == "checkpoint")] == [2, 4, 6]
+
+
+def test_artifact_holds_the_weights_with_the_best_validation_reward(ppo_run: Callable[..., Path], base: Path) -> None:
+    path = ppo_run()
+    outcome = carry_out(path)
+
+    rewards = {e["step"]: e["metrics"]["eval_reward"] for e in told(path) if "eval_reward" in e.get("metrics", {})}
+    assert set(rewards) == {0, 2, 4, 6}
+    best = max(rewards, key=lambda step: rewards[step])
+    assert outcome.metrics["best_step"] == best
+    assert outcome.metrics["eval_reward_best"] == rewards[best] > rewards[0] == outcome.metrics["eval_reward_first"]
+    meta = json.loads((path / "artifacts/model/plumbline.json").read_text())
+    assert (meta["kind"], meta["base"], meta["ppo_step"]) == ("policy", "tiny random Llama", best)
+    assert sha256_of(path / "artifacts/model/tokenizer.json") == sha256_of(base / "tokenizer.json")
+
+
+def test_run_beyond_the_kl_leash_ends_with_the_last_weights_within(ppo_run: Callable[..., Path], base: Path) -> None:
+    kl = {"coefficient": 0.0, "leash_kl_nats_per_sequence": 1e-6, "stop_update_nats_per_token": None}
+    path = ppo_run(kl=kl)
+    outcome = carry_out(path)
+
+    assert outcome.metrics["best_step"] == 0
+    assert outcome.metrics["num_steps"] < 6
+    assert "kl_leash" in {e.get("code") for e in told(path)}
+    saved, start = (load_file(folder / "model.safetensors") for folder in (path / "artifacts/model", base))
+    assert all(torch.equal(saved[name], start[name]) for name in start)
+
+
+def test_test_prompt_in_training_is_refused(ppo_run: Callable[..., Path], tmp_path: Path) -> None:
+    leaky = write_prompts(tmp_path / "leaky.jsonl", ("train", "train", "validation", "test"))
+
+    with pytest.raises(TrainingRefused, match="1 test prompts .* win rates only") as refusal:
+        carry_out(ppo_run(prompts=leaky))
+    assert refusal.value.code == "test_prompt"
+
+
+def test_reward_model_with_another_tokenizer_is_refused(make_run: Callable[..., Path], base: Path, tmp_path: Path) -> None:
+    other = build_tiny_model(tmp_path / "other", vocab_size=270)
+    RewardModel.from_base(other, seed=1).save(tmp_path / "reward", meta={})
+    inputs = {"policy": base, "reward": tmp_path / "reward", "prompts": write_prompts(tmp_path / "p.jsonl")}
+
+    with pytest.raises(TrainingRefused, match="different tokenizers"):
+        carry_out(make_run("run", "policy.ppo", inputs, TINY_PPO))
+
+
+def test_cancelled_run_ends_at_a_step_without_an_artifact(ppo_run: Callable[..., Path]) -> None:
+    path = ppo_run()
+    (path / "control").write_text('{"command": "cancel"}')
+
+    outcome = carry_out(path)
+
+    assert outcome.status == "cancelled"
+    assert not outcome.artifacts
+    assert {e["step"] for e in told(path) if e["type"] == "metrics"} == {0, 1}
+
+
+def test_sampling_writes_every_answer_of_every_model_once(make_run: Callable[..., Path], base: Path, tmp_path: Path) -> None:
+    other = build_tiny_model(tmp_path / "other", seed=5, initializer_range=0.08)
+    inputs = {"prompts": write_prompts(tmp_path / "p.jsonl"), "model_0": base, "model_1": other}
+    config = {"per_prompt": 3, "sources": ["checkpoint:a", "checkpoint:b"], "max_new_tokens": 5}
+    path = make_run("run", "policy.sample", inputs, config)
+
+    outcome = carry_out(path, sample_answers)
+
+    rows = [json.loads(line) for line in outcome.artifacts["completions"].read_text().splitlines()]
+    tokenizer = load_tokenizer(base)
+    keys = [(row["source"], row["prompt_id"], row["sample_index"]) for row in rows]
+    expected = {(s, str(uuid.UUID(int=p)), i) for s in config["sources"] for p in range(6) for i in range(3)}
+    assert len(keys) == len(set(keys)) == 36
+    assert set(keys) == expected
+    for row in rows:
+        assert row["text"] == decode(tokenizer, row["token_ids"])
+        assert row["finish_reason"] == ("stop" if row["token_ids"][-1] == tokenizer.eos_id else "length")
+        assert row["tokenizer_sha256"] == tokenizer.sha256
+    assert len({tuple(row["token_ids"]) for row in rows}) > 30
+
+
+def test_sources_that_do_not_match_the_models_are_refused(make_run: Callable[..., Path], base: Path, tmp_path: Path) -> None:
+    inputs = {"prompts": write_prompts(tmp_path / "p.jsonl"), "model_0": base}
+    path = make_run("run", "policy.sample", inputs, {"sources": ["checkpoint:a", "checkpoint:b"]})
+
+    with pytest.raises(TrainingRefused, match="1 models but names 2 sources"):
+        carry_out(path, sample_answers)
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [("{", "bad_prompts"), ('{"id": 1}', "bad_prompts"), ("", "no_prompts"),
+     (json.dumps({"id": "1", "split": "train", "messages": [{"role": "user", "content": "long " * 300}]}), "prompt_too_long")],
+)  # fmt: skip
+def test_prompts_that_cannot_be_used_are_refused(ppo_run: Callable[..., Path], tmp_path: Path, line: str, code: str) -> None:
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text(f"{line}\n" if line else "")
+
+    with pytest.raises(TrainingRefused) as refusal:
+        carry_out(ppo_run(prompts=bad))
+    assert refusal.value.code == code

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from celery import current_app
 from django.conf import settings
 
 from runs.models import Run
@@ -29,6 +30,14 @@ def start_run(cast: Cast) -> StartRun:
         )
 
     return start
+
+
+@pytest.fixture
+def nudged(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Ids of the runs that messages were sent for."""
+    sent: list[int] = []
+    monkeypatch.setattr(current_app, "send_task", lambda name, args, **options: sent.append(args[0]))
+    return sent
 
 
 @pytest.fixture(autouse=True)

@@ -112,6 +112,18 @@ def test_cancelled_queued_run_is_never_started(start_run: StartRun, cast: Cast) 
     assert not WorkerRunDirectory(run).path.exists()
 
 
+def test_process_that_does_not_hear_of_its_cancel_is_told_by_signal(
+    start_run: StartRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launcher, "CANCEL_GRACE_SECONDS", 1.0)
+    run = start_run(steps=2000, step_seconds=0.05, is_deaf=True)
+    Run.objects.filter(pk=run.pk).update(cancel_requested_at=timezone.now())
+
+    run = execute(run)
+
+    assert (run.state, run.outcome) == (RunState.CANCELLED, None)
+
+
 def test_stale_attempt_ends_its_process_and_writes_nothing(
     start_run: StartRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -58,8 +58,8 @@ def services_running() -> None:
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings(services_running: None) -> None:
-    """pytest-django asks for this before it creates the test database."""
+def django_db_modify_db_settings(services_running: None, django_db_modify_db_settings_parallel_suffix: None) -> None:
+    """pytest-django asks for this before it creates the test database; each worker has one of its own."""
 
 
 @pytest.fixture(scope="session")

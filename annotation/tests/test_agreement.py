@@ -59,7 +59,7 @@ def test_alpha_is_unknown_where_nothing_can_disagree(units: list[dict[int, int]]
 
 def test_one_against_the_majority_of_the_others_by_hand() -> None:
     # Three say 1, 1, -1: the first two face a split (1, -1) and are passed over, the third faces (1, 1), disagrees.
-    # Three say 1, 1, 1: all agree. Three say 0, 1, 1: the tie has no preference, the others face (0, 1), which is split.
+    # Three say 1, 1, -1: the first two face a split (1, -1) and are passed over, the third disagrees with (1, 1).
     found = agreement_of([{1: 1, 2: 1, 3: -1}, {1: 1, 2: 1, 3: 1}, {1: 0, 2: 1, 3: 1}])
 
     assert (found.leave_one_out, found.num_leave_one_out) == (3 / 4, 4)

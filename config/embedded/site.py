@@ -57,7 +57,7 @@ def _celery_programs() -> list[Program]:
     celery = [sys.executable, "-m", "celery", "--quiet", "-A", "config"]
     worker = [*celery, "worker", "--loglevel", "INFO", "--without-gossip", "--without-mingle"]
     # The run directories decide what a worker may touch; root's own machine needs no reminder at every start.
-    environment = {"PYTHONWARNINGS": "ignore::RuntimeWarning:celery.platforms"}
+    environment = {"PYTHONWARNINGS": "ignore::UserWarning:celery.platforms"}
     return [
         Program(
             name="worker-default",

@@ -6,7 +6,11 @@ import os
 import tempfile
 from pathlib import Path
 
-os.environ.setdefault("PLUMBLINE_VAR", tempfile.mkdtemp(prefix="plumbline-test-"))
+from config import embedded
+
+if "PLUMBLINE_VAR" not in os.environ:
+    os.environ["PLUMBLINE_VAR"] = tempfile.mkdtemp(prefix="plumbline-test-")
+embedded.prepare_for_tests()
 
 from config.settings.base import *  # noqa: E402, F403
 

@@ -26,7 +26,7 @@ def count(run: RunDirectory) -> Outcome:
             return Outcome(status="cancelled")
         total += step
         run.progress("count", step, config.steps, "steps")
-        run.metrics(step, total=total, attempt=run.spec.attempt)
+        run.metrics(step, total=total, attempt=run.spec.attempt, **{f"by_{run.spec.attempt}": 1.0})
         misbehave(run, config, step)
         if step % config.checkpoint_every == 0:
             run.save_checkpoint(step, lambda folder, total=total: write_total(folder, total))  # type: ignore[misc]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -113,12 +114,15 @@ def test_link_in_a_directory_is_refused(store: ArtifactStore, model: Path) -> No
 
 
 def test_manifest_that_leads_out_of_its_directory_is_refused(store: ArtifactStore, tmp_path: Path) -> None:
-    manifest = tmp_path / "manifest"
-    manifest.write_text('{"files": {"../escaped": {"sha256": "%s", "bytes": 2}}}' % ("0" * 64))
+    plain, manifest = tmp_path / "plain", tmp_path / "manifest"
+    plain.write_text("{}")
+    entry = {"sha256": store.put_file(plain).sha256, "bytes": 2}
+    manifest.write_text(json.dumps({"files": {"../escaped": entry}}))
     sha256 = store.put_file(manifest).sha256
 
     with pytest.raises(Refused):
         store.fetch_directory(sha256, tmp_path / "back")
+    assert not (tmp_path / "escaped").exists()
 
 
 def test_local_files_are_private_and_read_only_and_the_source_keeps_its_mode(tmp_path: Path, model: Path) -> None:

@@ -43,7 +43,12 @@ def test_finished_run_keeps_metrics_outcome_and_artifact(start_run: StartRun, tm
     assert (run.state, run.attempt, run.worker) == (RunState.SUCCEEDED, 1, "test")
     assert run.outcome is not None
     assert run.outcome["metrics"] == {"total": 10.0}
-    assert metric_series(run) == {"step": [1, 2, 3, 4], "attempt": [1.0] * 4, "total": [1.0, 3.0, 6.0, 10.0]}
+    assert metric_series(run) == {
+        "step": [1, 2, 3, 4],
+        "attempt": [1.0] * 4,
+        "by_1": [1.0] * 4,
+        "total": [1.0, 3.0, 6.0, 10.0],
+    }
     assert (run.progress["phase"], run.progress["done"], run.progress["total"]) == ("count", 4, 4)
     artifact = run.artifacts.get()
     store().fetch_directory(artifact.sha256, tmp_path / "fetched")
@@ -72,8 +77,13 @@ def test_process_that_died_resumes_from_its_checkpoint_and_finishes_once(start_r
 
     assert (run.state, run.attempt, taken_in(run)) == (RunState.SUCCEEDED, 2, 1)
     # Steps 1 and 2 stand in the checkpoint; step 3 was lost and done again.
-    expected = {"step": [1, 2, 3, 4, 5], "attempt": [1.0, 1.0, 2.0, 2.0, 2.0], "total": [1.0, 3.0, 6.0, 10.0, 15.0]}
-    assert metric_series(run) == expected
+    assert metric_series(run) == {
+        "step": [1, 2, 3, 4, 5],
+        "attempt": [1.0, 1.0, 2.0, 2.0, 2.0],
+        "by_1": [1.0, 1.0, None, None, None],
+        "by_2": [None, None, 1.0, 1.0, 1.0],
+        "total": [1.0, 3.0, 6.0, 10.0, 15.0],
+    }
 
 
 def test_run_that_crashes_on_every_attempt_fails_with_the_last_lines_of_its_log(start_run: StartRun) -> None:

@@ -39,6 +39,7 @@ class Desk {
     this.form.addEventListener("change", () => this.changed(), options);
     this.form.addEventListener("input", () => this.saveSoon(), options);
     this.form.addEventListener("submit", (event) => this.onSubmit(event), { ...options, capture: true });
+    this.form.addEventListener("htmx:error", () => (this.isSent = false), options);
     for (const [index, answer] of this.answers.entries()) {
       answer.addEventListener("focusin", () => this.mark(index), options);
       answer.addEventListener("pointerdown", () => this.mark(index), options);
@@ -262,6 +263,7 @@ class Desk {
 
   save() {
     clearTimeout(this.saving);
+    if (this.isSent) return;
     this.secondsField.value = (this.elapsed() / 1000).toFixed(1);
     this.post(this.work.dataset.draft, new FormData(this.form)).catch(() => {});
   }
@@ -286,6 +288,7 @@ class Desk {
       return;
     }
     clearTimeout(this.saving);
+    this.isSent = true;
     this.secondsField.value = (this.elapsed() / 1000).toFixed(1);
   }
 }

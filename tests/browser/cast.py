@@ -21,7 +21,7 @@ from reward.training.configuration import to_dict
 from runs.models import Run, RunArtifact, RunMetric, RunNote
 from runs.states import RunState
 
-PASSWORD = "a plumb line hangs straight"  # noqa: S105
+PASSWORD = "a plumb line hangs straight"
 BASE = "SmolLM2-135M-Instruct, Q4_1 dequantised"
 GUIDELINES = """## What makes an answer better
 
@@ -33,8 +33,8 @@ Two answers that you could swap without loss are a *tie*. If none could be sent 
 """
 QUESTIONS = {
     "Why do leaves change colour in autumn?": [
-        "In autumn the days get shorter, so trees stop making chlorophyll, the green pigment. Yellow and orange pigments "
-        "that were there all along then show.",
+        "In autumn the days get shorter, so trees stop making chlorophyll, the green pigment. Yellow and orange "
+        "pigments that were there all along then show.",
         "Leaves change colour because of the cold.",
         "There are many reasons:\n\n- **Chlorophyll** breaks down\n- Carotenoids become visible\n- Some trees make "
         "*anthocyanins*, which look red\n\nThe mix depends on the species and on the weather of that year.",
@@ -47,8 +47,8 @@ QUESTIONS = {
         "Tie the name to something you already know: a friend with the same name, or what it means.",
     ],
     "What is a plumb line for?": [
-        "A plumb line is a weight on a string. It hangs exactly vertical, so builders use it to check that a wall stands "
-        "straight.",
+        "A plumb line is a weight on a string. It hangs exactly vertical, so builders use it to check that a wall "
+        "stands straight.",
         "It is for plumbing.",
         "A plumb line shows the vertical. Masons hang it beside a wall; surveyors hang it under an instrument.",
         "I am an AI language model and",
@@ -183,7 +183,13 @@ def add_models(cast: Cast) -> Models:
 
 
 def _run(
-    cast: Cast, kind: str, title: str, config: dict[str, object], *, metrics: dict[str, float], state: str = RunState.SUCCEEDED
+    cast: Cast,
+    kind: str,
+    title: str,
+    config: dict[str, object],
+    *,
+    metrics: dict[str, float],
+    state: str = RunState.SUCCEEDED,
 ) -> Run:
     now = timezone.now()
     is_done = state == RunState.SUCCEEDED
@@ -198,7 +204,9 @@ def _run(
         created_by=cast.researcher,
         started_at=None if state == RunState.QUEUED else now - timedelta(minutes=9),
         finished_at=now if is_done else None,
-        outcome={"status": "succeeded", "metrics": metrics, "seconds": 512.4, "peak_rss_mib": 2311} if is_done else None,
+        outcome={"status": "succeeded", "metrics": metrics, "seconds": 512.4, "peak_rss_mib": 2311}
+        if is_done
+        else None,
     )
     if is_done:
         RunArtifact.objects.create(run=run, name="model", sha256="a90f" * 16, is_directory=True, num_bytes=538_090_408)
@@ -245,7 +253,8 @@ def _study(cast: Cast, candidate: Checkpoint, baseline: Checkpoint) -> WinRateSt
     )
     labeler = services.labeler_for(workspace=cast.workspace, user=cast.labeler)
     prompts = [
-        NewPrompt(messages=[{"role": "user", "content": f"Name a use for object number {n}."}], split="test") for n in range(12)
+        NewPrompt(messages=[{"role": "user", "content": f"Name a use for object number {n}."}], split="test")
+        for n in range(12)
     ]
     services.add_prompts(campaign=cast.campaign, prompts=prompts)
     noise = random.Random(3)

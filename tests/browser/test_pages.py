@@ -1,0 +1,115 @@
+"""What only a browser can tell of the other pages: they fit a phone, follow a run by themselves, keep the theme."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+from playwright.sync_api import expect
+
+from annotation import services
+from runs.models import Run, RunMetric
+from tests.browser.cast import Cast, add_models, add_rankings
+from tests.browser.conftest import SignIn
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_no_page_scrolls_sideways_on_a_phone(
+    chromium: Browser, live_server: object, cast: Cast, sign_in: SignIn
+) -> None:
+    models = add_models(cast)
+    add_rankings(cast)
+    labeler = services.labeler_for(workspace=cast.workspace, user=cast.labeler)
+    lease = services.claim_task(campaign=cast.campaign, labeler=labeler, purpose="collect")
+    assert lease is not None
+    campaign = [cast.campaign.public_id]
+    visits = {
+        cast.labeler: [reverse("home"), reverse("annotation:lease", args=[lease.public_id])],
+        cast.manager: [
+            reverse("annotation:campaign-list"),
+            *(
+                reverse(f"annotation:campaign-{name}", args=campaign)
+                for name in ("detail", "edit", "import", "members")
+            ),
+        ],
+        cast.researcher: [
+            reverse("home"),
+            reverse("runs:run-list"),
+            reverse("runs:run-detail", args=[models.ppo.public_id]),
+            reverse("reward:version-list"),
+            reverse("reward:version-detail", args=[models.version.public_id]),
+            reverse("reward:train", args=campaign),
+            reverse("policy:checkpoint-list"),
+            reverse("policy:checkpoint-detail", args=[models.trained.public_id]),
+            reverse("policy:ppo", args=[models.base.public_id]),
+            reverse("policy:study-detail", args=[models.study.public_id]),
+        ],
+    }
+    too_wide = []
+    for user, paths in visits.items():
+        context = chromium.new_context(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
+        sign_in(context, user)
+        page = context.new_page()
+        for path in paths:
+            page.goto(f"{live_server}{path}")
+            if page.evaluate("document.documentElement.scrollWidth") > 360:
+                too_wide.append(path)
+        context.close()
+
+    assert too_wide == []
+
+
+def test_a_run_is_followed_until_it_is_finished(
+    page: Page, live_server: object, cast: Cast, sign_in: SignIn, complaints: list[str]
+) -> None:
+    run = add_models(cast).ppo
+    sign_in(page.context, cast.researcher)
+    page.goto(f"{live_server}{reverse('runs:run-detail', args=[run.public_id])}")
+    page.wait_for_selector("#charts-main .chart canvas")
+    first = page.locator("#charts-main .chart .now").first.inner_text()
+    page.get_by_role("heading", name="Metrics").evaluate("heading => heading.dataset.same = 'yes'")
+
+    RunMetric.objects.create(run=run, step=27, name="reward_mean", value=9.75)
+    Run.objects.filter(pk=run.pk).update(
+        state="succeeded",
+        finished_at=timezone.now(),
+        outcome={"metrics": {"reward_last": 9.75}, "seconds": 61, "peak_rss_mib": 900},
+    )
+
+    page.wait_for_selector("#run-live .state.succeeded")
+    expect(page.locator("#charts-main .chart .now").first).to_have_text("9.75")
+    assert first != "9.75"
+    assert page.locator("#run-live").get_attribute("hx-trigger") is None
+    assert page.locator("[data-same=yes]").count() == 1  # the page was not loaded again
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.wait_for_timeout(2600)
+    assert asked == []
+    assert complaints == []
+
+
+def test_the_chosen_theme_is_kept(page: Page, live_server: object, cast: Cast) -> None:
+    page.goto(f"{live_server}{reverse('accounts:sign-in')}")
+    light = page.evaluate("getComputedStyle(document.body).backgroundColor")
+
+    page.get_by_role("button", name="Light or dark").click()
+    page.reload()
+
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light
+
+
+def test_the_skip_link_leads_past_the_header(page: Page, live_server: object, cast: Cast, sign_in: SignIn) -> None:
+    sign_in(page.context, cast.manager)
+    page.goto(f"{live_server}{reverse('annotation:campaign-list')}")
+
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+
+    assert page.evaluate("document.activeElement.id") == "main"

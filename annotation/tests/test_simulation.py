@@ -19,6 +19,11 @@ ANSWERS = (
     "",
     "Blue blue blue blue blue blue blue blue blue blue blue blue",
 )
+SIMILAR = (
+    "Air scatters blue sunlight more than red, so the sky looks blue to us by day.",
+    "The sky is blue by day because small molecules of air scatter blue light best.",
+    "Sunlight holds every colour, and blue is what the air of the sky scatters most.",
+)
 
 
 @pytest.fixture
@@ -71,9 +76,7 @@ def test_the_same_seed_says_the_same_of_the_same_texts_whatever_their_ids(cast: 
     for seed in (7, 7, 8):
         campaign = make_campaign(cast, name=f"Seed {seed}", overlap=1)
         for number in range(8):
-            make_task(
-                campaign, f"Why is the sky blue on day {number}?", (ANSWERS[0], ANSWERS[3], "Because it is blue.")
-            )
+            make_task(campaign, f"Why is the sky blue on day {number}?", SIMILAR)
         (labeler,) = crew_of(cast, campaign, 1)
         work_queue(campaign=campaign, labeler=labeler, seed=seed)
         heard.append(said(labeler, campaign))

@@ -51,7 +51,7 @@ def use_grouped_attention(model: nn.Module) -> None:
 
 
 class KVCache:
-    """Keys and values of `length` positions so far, in memory taken once. Has the one method that decoder layers call."""
+    """Keys and values of `length` positions so far, in memory taken once; has the method that decoder layers call."""
 
     def __init__(self, config: Any, *, rows: int, positions: int, dtype: torch.dtype, device: torch.device) -> None:
         size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads

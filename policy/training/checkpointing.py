@@ -1,7 +1,7 @@
 """Everything that a PPO run needs to go on bit for bit after step k, as safetensors and JSON.
 
-Only what is trained is saved: frozen layers and the reference come from the parent model again. Random numbers derive from
-seed and step, so none are saved; the position in the prompts follows from the step.
+Only what is trained is saved: frozen layers and the reference come from the parent model again. Random numbers
+derive from seed and step, so none are saved; the position in the prompts follows from the step.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Settings of the policy's runs: sampling, PPO and import. Imports no torch: forms read defaults and help texts from here."""
+"""Settings of the policy's runs: sampling, PPO and import. Imports no torch: forms read them."""
 
 from __future__ import annotations
 
@@ -228,13 +228,16 @@ class PPOConfig:
     """Sampling temperature; every log-probability is taken at it."""
 
     train_layers: int | None = None
-    """Train only the last so many transformer layers and the final norm; empty trains everything. Fewer are much cheaper."""
+    """Train only the last so many transformer layers and the final norm; empty trains everything."""
 
     precision: Precision = "float32"
     """Number format of the trunk's matrix products. Weights, head and loss are always float32."""
 
     matmul_precision: MatmulPrecision = "highest"
     """Internal precision of float32 matrix products; medium allows bfloat16, much faster on some machines."""
+
+    rollout_weights: Literal["float32", "bfloat16"] = "float32"
+    """Number format of the weights that draw answers; bfloat16 draws from a rounded copy, much faster on CPU."""
 
     eval_every: int = 5
     """PPO steps between measurements on the validation prompts."""

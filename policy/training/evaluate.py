@@ -52,7 +52,7 @@ def evaluate(
     seed: int,
     step: int,
 ) -> Evaluation:
-    """Draw, score and compare with the reference. The random numbers are the same at every step, so that steps compare."""
+    """Draw, score and compare with the reference. Random numbers are the same at every step, so that steps compare."""
     asked = [prompt for prompt in prompts for _ in range(config.eval_answers_per_prompt)]
     requests = [Request(prompt, (seed, "evaluate", index)) for index, prompt in enumerate(asked)]
     draw = Draw(
@@ -60,7 +60,7 @@ def evaluate(
         temperature=config.temperature,
         batch_size=max(32, config.answers_per_step),
     )
-    rollout = make_rollout(asked, sample(policy.model, requests, draw=draw, eos_id=eos_id), policy.head.device)
+    rollout = make_rollout(asked, sample(policy.sampler(), requests, draw=draw, eos_id=eos_id), policy.head.device)
     by_length = sorted(range(len(asked)), key=lambda i: len(asked[i]) + len(rollout.responses[i]))
     parts = torch.tensor(by_length).split(config.update.micro_batch_size)
     batches = [make_micro_batch(policy, rollout, rows) for rows in parts]
@@ -71,7 +71,7 @@ def evaluate(
 
 @dataclass(slots=True)
 class Choice:
-    """The best weights so far: the highest validation reward among those within the KL leash; the start is always allowed."""
+    """The best weights so far: highest validation reward within the KL leash; the start is always allowed."""
 
     leash: float | None
     first: Evaluation | None = None
@@ -79,7 +79,7 @@ class Choice:
     weights: dict[str, Tensor] | None = None
 
     def offer(self, evaluation: Evaluation, policy: Policy) -> bool:
-        """Consider the policy as it is now; True when it is the new choice. Its weights are then copied (step 0 needs none)."""
+        """Consider the policy as it is now; when it is the new choice (True) its weights are copied."""
         if self.first is None:
             self.first = self.best = evaluation
             return True

@@ -1,4 +1,4 @@
-"""Updates of policy and value head from one judged rollout. Sums over tokens, divided by the mini-batch's token count."""
+"""Updates of policy and value head from one judged rollout: sums over tokens, divided by the mini-batch's tokens."""
 
 from __future__ import annotations
 
@@ -102,7 +102,8 @@ def learn(
         skipped_before: non-finite updates in a row before this step.
 
     Raises:
-        TrainingRefused: the first ratio is not 1 (`ratio_mismatch`), three updates in a row were not finite (`diverged`).
+        TrainingRefused: the first ratio is not 1 (`ratio_mismatch`), or three updates in a row, or the policy itself,
+            are not finite (`diverged`).
     """
     learned, in_a_row = Learned(), skipped_before
     limit = config.kl.stop_update_nats_per_token

@@ -136,7 +136,7 @@ def act(
     asked = [prompts[index] for index in chosen for _ in range(config.answers_per_prompt)]
     requests = [Request(prompt, (seed, "act", step, index)) for index, prompt in enumerate(asked)]
     draw = Draw(max_new_tokens=config.max_new_tokens, temperature=config.temperature, batch_size=len(requests))
-    answers = sample(policy.model, requests, draw=draw, eos_id=eos_id, progress=progress)
+    answers = sample(policy.sampler(), requests, draw=draw, eos_id=eos_id, progress=progress)
     return make_rollout(asked, answers, policy.head.device)
 
 

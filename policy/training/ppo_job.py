@@ -53,7 +53,8 @@ def train_policy(run: RunDirectory) -> Outcome:
     if not finished:
         return Outcome(status="cancelled")
     best, first = job.choice.best, job.choice.first
-    assert best is not None and first is not None
+    assert best is not None
+    assert first is not None
     job.choice.apply(job.policy)
     folder = run.artifact_path("model")
     parent = read_meta(run.input("policy"))
@@ -78,7 +79,10 @@ def _load(run: RunDirectory) -> Job:
     model, tokenizer = load_policy(run.input("policy"), dtype=torch.float32)
     reward = RewardModel.load(run.input("reward")).to(run.spec.device).requires_grad_(False).eval()
     if reward.tokenizer.sha256 != tokenizer.sha256:
-        message = "Policy and reward model have different tokenizers; train the reward model from a checkpoint of this policy."
+        message = (
+            "Policy and reward model have different tokenizers; "
+            "train the reward model from a checkpoint of this policy."
+        )
         raise TrainingRefused(message, code="tokenizer_mismatch")
     prompts = load_prompts(
         run.input("prompts"),
@@ -115,7 +119,12 @@ def _load(run: RunDirectory) -> Job:
 
 def _policy(model: torch.nn.Module, config: PPOConfig) -> Policy:
     try:
-        return Policy(model, train_layers=config.train_layers, autocast=config.precision == "bfloat16-autocast")
+        return Policy(
+            model,
+            train_layers=config.train_layers,
+            autocast=config.precision == "bfloat16-autocast",
+            sampler_dtype=torch.bfloat16 if config.rollout_weights == "bfloat16" else None,
+        )
     except ValueError as error:
         raise TrainingRefused(f"The configuration of this run cannot be used: {error}.", code="bad_config") from None
 

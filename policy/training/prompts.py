@@ -29,7 +29,8 @@ def load_prompts(
         max_tokens: longest prompt that is allowed. positions: of the model; prompt and answer must fit in.
 
     Raises:
-        TrainingRefused: a line that is not a prompt (`bad_prompts`), no prompt (`no_prompts`), one that is too long (`prompt_too_long`).
+        TrainingRefused: a line that is not a prompt (`bad_prompts`), no prompt (`no_prompts`), one that is too long
+            (`prompt_too_long`).
     """
     limit = min(max_tokens, positions - max_new_tokens)
     prompts = []
@@ -56,7 +57,10 @@ def split_for_training(prompts: list[Prompt]) -> tuple[list[Prompt], list[Prompt
     """
     leaked = [prompt.id for prompt in prompts if prompt.split == "test"]
     if leaked:
-        message = f"{len(leaked)} test prompts (first {leaked[0]}) are in the training input; they are kept for win rates only."
+        message = (
+            f"{len(leaked)} test prompts (first {leaked[0]}) are in the training input; "
+            "they are kept for win rates only."
+        )
         raise TrainingRefused(message, code="test_prompt")
     train = [prompt for prompt in prompts if prompt.split == "train"]
     if not train:

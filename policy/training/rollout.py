@@ -1,4 +1,6 @@
-"""What one PPO step works on. B answers, b of them in a micro-batch, T padded length, R longest answer, N response tokens.
+"""What one PPO step works on.
+
+B answers, b of them in a micro-batch, T padded length, R longest answer, N response tokens, D hidden.
 
 True in a mask takes part. Per-token quantities are [B, R], position r of a row being the answer's r-th token.
 """

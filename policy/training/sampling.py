@@ -1,8 +1,8 @@
 """Answers from a decoder: batches of like length, a key-value cache, one random number per token.
 
-B answers side by side, P longest prompt, R longest answer, V vocabulary. Prompts are padded on the left; masks and positions
-come from lengths. An answer's random numbers come from its own key, so it does not matter which answers it shares a batch
-with (up to rounding of the logits), nor when those end.
+B answers side by side, P longest prompt, R longest answer, V vocabulary. Prompts are padded on the left; masks and
+positions come from lengths. An answer's random numbers come from its own key, so it does not matter which answers it
+shares a batch with (up to rounding of the logits), nor when those end.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A drawn answer. token_ids end with EOS when finish_reason is stop. logp: of each token at the temperature, before top_p."""
+    """A drawn answer. token_ids end with EOS when finish_reason is stop. logp: nats, at the temperature, no top_p."""
 
     token_ids: list[int]
     finish_reason: Literal["stop", "length"]
@@ -104,7 +104,7 @@ def pick(logits: Tensor, uniforms: Tensor, *, top_p: float = 1.0) -> Tensor:
 
 
 def nucleus(probabilities: Tensor, top_p: float) -> Tensor:
-    """Zero all but the likeliest tokens that together reach top_p (Holtzman et al. 2020). [B, V], not normalised again."""
+    """Zero all but the likeliest tokens that together reach top_p (Holtzman et al. 2020). [B, V], not of sum 1."""
     ranked, order = probabilities.sort(dim=-1, descending=True)
     kept = ranked.cumsum(-1) - ranked < top_p
     return torch.zeros_like(probabilities).scatter(-1, order, ranked * kept)

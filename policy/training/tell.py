@@ -46,7 +46,7 @@ def step_metrics(
 
 
 def rollout_metrics(rollout: Rollout, judged: Judged) -> dict[str, float]:
-    """What the answers are like: reward, KL to the reference, entropy, length. Per sequence unless the name says per token."""
+    """What the answers are like. KL is to the reference; names say per sequence or per token."""
     mask, count = rollout.mask, len(rollout.responses)
     tokens = int(mask.sum())
     log_ratio = (judged.logp - judged.ref_logp)[mask].double()

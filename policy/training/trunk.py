@@ -1,7 +1,7 @@
-"""A decoder seen as what PPO needs: a frozen bottom run once per rollout, a trained top, a reference top, a value head.
+"""A decoder as PPO needs it: a frozen bottom run once per rollout, a trained top, a reference top, a value head.
 
-B sequences, T their padded length, D hidden. Sequences are padded on the right, where causal attention hides padding from
-every real token, so no mask is needed and padding never has to be recognised by its id.
+B sequences, T their padded length, D hidden. Sequences are padded on the right, where causal attention hides padding
+from every real token, so no mask is needed and padding never has to be recognised by its id.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ def run_layers(
     mask: Tensor | None = None,
     cache: KVCache | None = None,
 ) -> Tensor:
-    """Pass hidden [B, T, D] through decoder layers. positions: [B, T], by default 0..T-1; mask: additive [B, 1, T, K] or None."""
+    """Pass hidden [B, T, D] through decoder layers.
+
+    positions: [B, T], by default 0..T-1. mask: additive [B, 1, T, K]; None is causal.
+    """
     if positions is None:
         positions = torch.arange(hidden.shape[1], device=hidden.device)[None]
     angles = rotary(hidden, position_ids=positions)
@@ -45,7 +48,14 @@ class Policy(nn.Module):
     them and copies the top layers only (trlX's hydra).
     """
 
-    def __init__(self, model: nn.Module, *, train_layers: int | None = None, autocast: bool = False) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        train_layers: int | None = None,
+        autocast: bool = False,
+        sampler_dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__()
         use_grouped_attention(model)
         self.model = model.eval()
@@ -56,6 +66,8 @@ class Policy(nn.Module):
             raise ValueError(f"train_layers ({train_layers}) must be at most the model's {depth} layers")
         self.cut = None if train_layers is None else depth - train_layers
         self._freeze()
+        # In a list, so that it is no submodule: neither trained nor saved.
+        self._sampler = [] if sampler_dtype is None else [copy.deepcopy(model).to(sampler_dtype).requires_grad_(False)]
         self.value_head = nn.Linear(int(model.config.hidden_size), 1, device=self.head.device)  # type: ignore[union-attr, arg-type]
         nn.init.zeros_(self.value_head.weight)
         nn.init.zeros_(self.value_head.bias)
@@ -85,7 +97,7 @@ class Policy(nn.Module):
 
     @torch.no_grad()
     def bottom(self, ids: Tensor) -> Tensor | None:
-        """What the frozen layers make of ids [B, T]: [B, T, D], or None where nothing is frozen. Compute once per rollout."""
+        """What the frozen layers make of ids [B, T]: [B, T, D], once per rollout; None where nothing is frozen."""
         if self.cut is None:
             return None
         with self._casting(ids):
@@ -106,8 +118,19 @@ class Policy(nn.Module):
             hidden: Tensor = self.reference["norm"](run_layers(self.reference["layers"], self._rotary, start))  # type: ignore[arg-type]
         return hidden.float()
 
+    @torch.no_grad()
+    def sampler(self) -> nn.Module:
+        """The model to draw from: the policy's own, or its copy in `sampler_dtype`, brought up to date."""
+        if not self._sampler:
+            return self.model
+        copies = dict(self._sampler[0].named_parameters())
+        for name, parameter in self.model.named_parameters():
+            if parameter.requires_grad:
+                copies[name].copy_(parameter)
+        return self._sampler[0]
+
     def trained(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Names and parameters that learn, the value head last."""
+        """Names and parameters that learn."""
         return ((name, p) for name, p in self.named_parameters() if p.requires_grad)
 
     @torch.no_grad()

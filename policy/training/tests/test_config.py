@@ -30,7 +30,7 @@ def test_nested_settings_come_back_from_json() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: PPOConfig(answers_per_step=6, answers_per_prompt=4), r"answers_per_step \(6\).*answers_per_prompt \(4\)"),
+        (lambda: PPOConfig(answers_per_step=6, answers_per_prompt=4), r"answers_per_step \(6\).*prompt \(4\)"),
         (lambda: PPOConfig(answers_per_step=2, update=UpdateConfig(mini_batches=3)), r"mini_batches \(3\).*\(2\)"),
         (lambda: PPOConfig(temperature=0.0), r"temperature \(0.0\) must be above 0"),
         (lambda: SampleConfig(top_p=0.0), r"top_p \(0.0\)"),

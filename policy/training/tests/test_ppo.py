@@ -61,14 +61,23 @@ def test_micro_batch_size_changes_nothing(size: int, train_layers: int | None) -
     def after(micro_batch_size: int) -> tuple[Tensor, dict[str, float]]:
         policy = Policy(build_llama(), train_layers=train_layers)
         # Plain gradient descent shows the gradient itself; Adam's first step would show only its sign.
-        settings = config(update=UpdateConfig(epochs=2, mini_batches=2, micro_batch_size=micro_batch_size, adam_eps=1.0))
+        settings = config(
+            update=UpdateConfig(epochs=2, mini_batches=2, micro_batch_size=micro_batch_size, adam_eps=1.0)
+        )
         told, _ = run(policy, settings)
         return weights(policy), told[0].values
 
     one, whole = after(size), after(8)
 
     torch.testing.assert_close(one[0], whole[0], atol=1e-9, rtol=1e-6)
-    for name in ("policy_loss", "value_loss", "grad_norm", "kl_nats_per_sequence", "clip_fraction", "entropy_nats_per_token"):
+    for name in (
+        "policy_loss",
+        "value_loss",
+        "grad_norm",
+        "kl_nats_per_sequence",
+        "clip_fraction",
+        "entropy_nats_per_token",
+    ):
         assert one[1][name] == pytest.approx(whole[1][name], abs=1e-5), name
 
 
@@ -89,7 +98,9 @@ def test_first_ratio_is_1_before_anything_changed() -> None:
 
 def test_log_probs_that_are_not_reproduced_are_refused() -> None:
     policy = Policy(build_llama())
-    policy.model.model.layers[0].register_forward_hook(lambda module, inputs, output: output + 0.01 * torch.randn_like(output))
+    policy.model.model.layers[0].register_forward_hook(
+        lambda module, inputs, output: output + 0.01 * torch.randn_like(output)
+    )
 
     with pytest.raises(TrainingRefused, match="differ by") as refusal:
         run(policy, config())
@@ -132,7 +143,9 @@ def test_gradient_norm_is_bounded() -> None:
     def moved(max_grad_norm: float) -> float:
         policy = Policy(build_llama())
         before = weights(policy)
-        update = UpdateConfig(epochs=1, adam_eps=1.0, learning_rate=1.0, value_learning_rate=1.0, max_grad_norm=max_grad_norm)
+        update = UpdateConfig(
+            epochs=1, adam_eps=1.0, learning_rate=1.0, value_learning_rate=1.0, max_grad_norm=max_grad_norm
+        )
         run(policy, config(update=update))
         return float((weights(policy) - before).norm())
 
@@ -142,7 +155,9 @@ def test_gradient_norm_is_bounded() -> None:
 
 
 def test_whole_state_repeats_with_the_seed_and_differs_with_another() -> None:
-    first, second, other = (run(policy := Policy(build_llama()), config(steps=2), seed=s) and weights(policy) for s in (1, 1, 2))
+    first, second, other = (
+        run(policy := Policy(build_llama()), config(steps=2), seed=s) and weights(policy) for s in (1, 1, 2)
+    )
 
     assert torch.equal(first, second)
     assert not torch.equal(first, other)

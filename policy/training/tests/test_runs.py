@@ -154,12 +154,14 @@ def test_run_beyond_the_kl_leash_ends_with_the_last_weights_within(ppo_run: Call
 def test_test_prompt_in_training_is_refused(ppo_run: Callable[..., Path], tmp_path: Path) -> None:
     leaky = write_prompts(tmp_path / "leaky.jsonl", ("train", "train", "validation", "test"))
 
-    with pytest.raises(TrainingRefused, match="1 test prompts .* win rates only") as refusal:
+    with pytest.raises(TrainingRefused, match=r"1 test prompts .* win rates only") as refusal:
         carry_out(ppo_run(prompts=leaky))
     assert refusal.value.code == "test_prompt"
 
 
-def test_reward_model_with_another_tokenizer_is_refused(make_run: Callable[..., Path], base: Path, tmp_path: Path) -> None:
+def test_reward_model_with_another_tokenizer_is_refused(
+    make_run: Callable[..., Path], base: Path, tmp_path: Path
+) -> None:
     other = build_tiny_model(tmp_path / "other", vocab_size=270)
     RewardModel.from_base(other, seed=1).save(tmp_path / "reward", meta={})
     inputs = {"policy": base, "reward": tmp_path / "reward", "prompts": write_prompts(tmp_path / "p.jsonl")}
@@ -179,7 +181,9 @@ def test_cancelled_run_ends_at_a_step_without_an_artifact(ppo_run: Callable[...,
     assert {e["step"] for e in told(path) if e["type"] == "metrics"} == {0, 1}
 
 
-def test_sampling_writes_every_answer_of_every_model_once(make_run: Callable[..., Path], base: Path, tmp_path: Path) -> None:
+def test_sampling_writes_every_answer_of_every_model_once(
+    make_run: Callable[..., Path], base: Path, tmp_path: Path
+) -> None:
     other = build_tiny_model(tmp_path / "other", seed=5, initializer_range=0.08)
     inputs = {"prompts": write_prompts(tmp_path / "p.jsonl"), "model_0": base, "model_1": other}
     config = {"per_prompt": 3, "sources": ["checkpoint:a", "checkpoint:b"], "max_new_tokens": 5}
@@ -200,7 +204,9 @@ def test_sampling_writes_every_answer_of_every_model_once(make_run: Callable[...
     assert len({tuple(row["token_ids"]) for row in rows}) > 30
 
 
-def test_sources_that_do_not_match_the_models_are_refused(make_run: Callable[..., Path], base: Path, tmp_path: Path) -> None:
+def test_sources_that_do_not_match_the_models_are_refused(
+    make_run: Callable[..., Path], base: Path, tmp_path: Path
+) -> None:
     inputs = {"prompts": write_prompts(tmp_path / "p.jsonl"), "model_0": base}
     path = make_run("run", "policy.sample", inputs, {"sources": ["checkpoint:a", "checkpoint:b"]})
 
@@ -211,9 +217,11 @@ def test_sources_that_do_not_match_the_models_are_refused(make_run: Callable[...
 @pytest.mark.parametrize(
     ("line", "code"),
     [("{", "bad_prompts"), ('{"id": 1}', "bad_prompts"), ("", "no_prompts"),
-     (json.dumps({"id": "1", "split": "train", "messages": [{"role": "user", "content": "long " * 300}]}), "prompt_too_long")],
+     ('{"id": 1, "split": "train", "messages": [{"role": "user", "content": "%s"}]}' % ("a" * 600), "prompt_too_long")],
 )  # fmt: skip
-def test_prompts_that_cannot_be_used_are_refused(ppo_run: Callable[..., Path], tmp_path: Path, line: str, code: str) -> None:
+def test_prompts_that_cannot_be_used_are_refused(
+    ppo_run: Callable[..., Path], tmp_path: Path, line: str, code: str
+) -> None:
     bad = tmp_path / "bad.jsonl"
     bad.write_text(f"{line}\n" if line else "")
 

@@ -14,12 +14,16 @@ from policy.training.tests.conftest import EOS, build_llama
 PARITY = 1.6e-5
 
 
-def draw_all(model: LlamaForCausalLM, prompts: Sequence[Sequence[int]], *, copies: int = 1, **settings: float) -> list[Answer]:
+def draw_all(
+    model: LlamaForCausalLM, prompts: Sequence[Sequence[int]], *, copies: int = 1, **settings: float
+) -> list[Answer]:
     requests = [Request(p, (7, i, copy)) for i, p in enumerate(prompts) for copy in range(copies)]
     return sample(model, requests, draw=Draw(**{"max_new_tokens": 12, **settings}), eos_id=EOS)  # type: ignore[arg-type]
 
 
-def plain_logp(model: LlamaForCausalLM, prompt: Sequence[int], answer: Sequence[int], temperature: float) -> list[float]:
+def plain_logp(
+    model: LlamaForCausalLM, prompt: Sequence[int], answer: Sequence[int], temperature: float
+) -> list[float]:
     """Log-probabilities by transformers' own eager attention, one sequence, no padding, no cache."""
     model.config._attn_implementation = "eager"
     with torch.no_grad():

@@ -45,7 +45,10 @@ def test_right_padding_changes_no_real_token() -> None:
 def test_only_the_last_layers_and_the_norm_learn() -> None:
     policy = Policy(build_llama(layers=3), train_layers=1)
 
-    prefixes = {name.rsplit(".", 1)[0] if "layers" not in name else ".".join(name.split(".")[:4]) for name, _ in policy.trained()}
+    prefixes = {
+        name.rsplit(".", 1)[0] if "layers" not in name else ".".join(name.split(".")[:4])
+        for name, _ in policy.trained()
+    }
     assert prefixes == {"model.model.layers.2", "model.model.norm", "value_head"}
     policy.top(IDS, policy.bottom(IDS)).sum().backward()
     with_gradient = {name for name, p in policy.named_parameters() if p.grad is not None}
@@ -91,3 +94,18 @@ def test_initial_weights_name_every_trained_tensor_of_the_model(train_layers: in
 def test_more_trained_layers_than_the_model_has_is_refused() -> None:
     with pytest.raises(ValueError, match=r"train_layers \(3\) must be at most the model's 2 layers"):
         Policy(build_llama(), train_layers=3)
+
+
+@pytest.mark.parametrize("train_layers", [None, 1])
+def test_rounded_copy_that_draws_answers_follows_the_policy(train_layers: int | None) -> None:
+    policy = Policy(build_llama(), train_layers=train_layers, sampler_dtype=torch.bfloat16)
+    with torch.no_grad():
+        for _, parameter in policy.trained():
+            parameter.add_(0.1)
+
+    copied = dict(policy.sampler().named_parameters())
+
+    ours = dict(policy.model.named_parameters())
+    assert set(copied) == set(ours)
+    assert all(torch.equal(copied[name], ours[name].bfloat16()) for name in ours)
+    assert "sampler" not in " ".join(name for name, _ in policy.named_parameters())

@@ -18,7 +18,11 @@ from policy.training.tests.conftest import build_llama
 from policy.training.trunk import Policy
 
 PROMPTS = [[5, 6, 7], [8], [9, 10, 11, 12]]
-ANSWERS = [Answer([13, 14, 1], "stop", [0.0] * 3), Answer([15], "length", [0.0]), Answer([16, 17, 18, 19], "length", [0.0] * 4)]
+ANSWERS = [
+    Answer([13, 14, 1], "stop", [0.0] * 3),
+    Answer([15], "length", [0.0]),
+    Answer([16, 17, 18, 19], "length", [0.0] * 4),
+]
 SCORES = torch.tensor([0.7, -0.4, 1.9])
 CONFIG = PPOConfig(
     temperature=0.8,
@@ -112,4 +116,6 @@ def test_gradient_of_an_update_is_that_of_the_formulas_in_float64(train_layers: 
     assert set(gradients) == set(expected)
     for name, gradient in gradients.items():
         largest = float(expected[name].abs().max())
-        torch.testing.assert_close(gradient.double(), expected[name], atol=1e-4 * largest, rtol=1e-3, msg=lambda m, n=name: f"{n}: {m}")
+        torch.testing.assert_close(
+            gradient.double(), expected[name], atol=1e-4 * largest, rtol=1e-3, msg=lambda m, n=name: f"{n}: {m}"
+        )

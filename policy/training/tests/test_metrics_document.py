@@ -1,0 +1,49 @@
+"""docs/metrics.md names exactly what is logged."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from policy.training.config import PPOConfig
+from policy.training.evaluate import NAMES
+from policy.training.ppo import PPOState, train
+from policy.training.tests.conftest import EOS, build_llama, even_share
+from policy.training.trunk import Policy
+from reward.training.trainer import StepMetrics as RewardStep
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "metrics.md"
+
+
+def documented(heading: str) -> set[str]:
+    section = DOCUMENT.read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    return {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+
+
+def test_every_metric_of_a_ppo_step_is_explained_and_back() -> None:
+    policy, config = Policy(build_llama()), PPOConfig(steps=1, answers_per_step=4, max_new_tokens=4)
+    loop = train(
+        policy=policy,
+        score=even_share(2),
+        prompts=[[5, 6]],
+        eos_id=EOS,
+        config=config,
+        state=PPOState.start(policy, config),
+        seed=0,
+    )
+
+    assert set(next(loop).values) == documented("PPO, per step")
+
+
+@pytest.mark.parametrize(
+    ("heading", "logged"),
+    [
+        ("PPO, on the validation prompts", set(NAMES.values())),
+        ("Reward model, per step", set(RewardStep._fields) - {"step"}),
+    ],
+)
+def test_other_metrics_are_explained_and_back(heading: str, logged: set[str]) -> None:
+    assert logged == documented(heading)

@@ -166,8 +166,8 @@ def dequantise(gguf: Path, target: Path, *, meta: Mapping[str, Any]) -> None:
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     # Left in place, these make save_pretrained treat the float32 weights as quantised ones.
-    model.hf_quantizer = None
-    model.is_quantized = False
+    model.hf_quantizer = None  # type: ignore[assignment]
+    model.is_quantized = False  # type: ignore[assignment]
     model.config._name_or_path = meta["base"]
     hf.save_pretrained(str(target))
     tokenizer = Tokenizer(hf, target)

@@ -96,8 +96,10 @@ def test_pad_is_never_eos(model_dir: Path, tmp_path: Path, before: str | None) -
 
     assert tokenizer.eos_id == 2
     assert tokenizer.pad_id not in (tokenizer.eos_id, None)
-    assert model.get_input_embeddings().padding_idx != tokenizer.eos_id
-    assert tokenizer.fill_id < model.get_input_embeddings().num_embeddings
+    embedding = model.get_submodule("model.embed_tokens")
+    assert isinstance(embedding, torch.nn.Embedding)
+    assert embedding.padding_idx != tokenizer.eos_id
+    assert tokenizer.fill_id < embedding.num_embeddings
     save_policy(model, tokenizer, tmp_path / "out", meta={})
     _, again = load_policy(tmp_path / "out")
     assert again.pad_id == tokenizer.pad_id
@@ -121,7 +123,7 @@ def test_a_message_cannot_end_its_own_turn(tiny: Path) -> None:
     ids = encode_prompt(tokenizer, [{"role": "user", "content": "a"}, {"role": "user", "content": text}])
 
     assert tokenizer.hf.decode(ids) == f"<|begin|>user: a\nuser: {text}\nassistant: "
-    assert ids.count(tokenizer.bos_id) == 1
+    assert [token for token in ids if token == tokenizer.bos_id] == ids[:1]
     assert tokenizer.eos_id not in ids
     assert tokenizer.eos_id not in tokenizer.encode(text)
 

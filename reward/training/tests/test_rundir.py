@@ -60,7 +60,10 @@ def wait_until_ready(run: Path) -> None:
 
 
 def write_text(text: str) -> Callable[[Path], None]:
-    return lambda path: (path / "state.json").write_text(text) and None
+    def write(path: Path) -> None:
+        (path / "state.json").write_text(text)
+
+    return write
 
 
 def test_an_outcome_says_what_was_made(make_run: MakeRun) -> None:
@@ -190,9 +193,10 @@ def test_the_last_two_checkpoints_are_kept_and_resumed_from(make_run: MakeRun) -
 
     resumed = RunDirectory.open(path)
 
-    step, folder = resumed.latest_checkpoint() or (None, None)
+    checkpoint = resumed.latest_checkpoint()
+    assert checkpoint is not None
+    step, folder = checkpoint
     assert step == 3
-    assert folder is not None
     assert (folder / "state.json").read_text() == "3"
     assert sorted(child.name for child in (path / "checkpoints").iterdir()) == ["step-000002", "step-000003"]
     assert [(event["type"], event["step"]) for event in read_events(path)] == [
@@ -210,11 +214,12 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(make_run: MakeRun, dam
         run.save_checkpoint(step, write_text(str(step)))
     run.close()
     state, manifest = (path / "checkpoints" / "step-000002" / name for name in ("state.json", "manifest.json"))
-    {
-        "changed": lambda: state.write_text("3"),
-        "missing": state.unlink,
-        "manifest": lambda: manifest.write_text("{}"),
-    }[damage]()
+    if damage == "changed":
+        state.write_text("3")
+    elif damage == "missing":
+        state.unlink()
+    else:
+        manifest.write_text("{}")
 
     resumed = RunDirectory.open(path)
 

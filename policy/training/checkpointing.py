@@ -23,7 +23,7 @@ from policy.training.trunk import Policy
 
 def save_state(path: Path, policy: Policy, state: PPOState, choice: Choice, history: dict[str, float]) -> None:
     """Write weights, AdamW's moments, the choice so far and all counters into the directory `path`."""
-    names = {parameter: name for name, parameter in policy.trained()}
+    names: dict[Tensor, str] = {parameter: name for name, parameter in policy.trained()}
     moments: dict[str, Tensor] = {}
     for parameter, slots in state.optimizer.state.items():
         moments |= {f"{names[parameter]}|{slot}": value.contiguous() for slot, value in slots.items()}

@@ -258,16 +258,8 @@ class PPOConfig:
     """How a rollout changes the weights."""
 
     def __post_init__(self) -> None:
-        for name in (
-            "steps",
-            "answers_per_step",
-            "answers_per_prompt",
-            "max_new_tokens",
-            "max_prompt_tokens",
-            "eval_every",
-            "eval_answers_per_prompt",
-            "checkpoint_every_steps",
-        ):
+        counts = "steps answers_per_step answers_per_prompt max_new_tokens max_prompt_tokens"
+        for name in f"{counts} eval_every eval_answers_per_prompt checkpoint_every_steps".split():
             _at_least(name, getattr(self, name), 1)
         _above_zero("temperature", self.temperature)
         if self.train_layers is not None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gpu_ops import linear_ppo_loss, value_loss
+from gpu_ops import LinearPPO, linear_ppo_loss, value_loss
 from policy.training.config import PPOConfig, UpdateConfig
 from policy.training.credit import Credit
 from policy.training.randomness import generator
@@ -130,48 +130,60 @@ def _accumulate(
     policy: Policy, batches: Sequence[MicroBatch], judged: Judged, credit: Credit, config: PPOConfig
 ) -> Terms:
     """Gradients of a mini-batch, however it is cut: every micro-batch divides by the whole token count."""
-    update, kl = config.update, config.kl
     tokens = sum(batch.targets.numel() for batch in batches)
     sums, ratio_max, ratio_error = dict.fromkeys(SUMMED, 0.0), 0.0, 0.0
     for batch in batches:
-        old_logp = judged.logp[batch.rows][batch.mask]
         states = response_states(policy, batch)
         check_finite(states)
-        ppo = linear_ppo_loss(
-            states,
-            policy.head,
-            batch.targets,
-            old_logp,
-            credit.advantages[batch.rows][batch.mask],
-            None,
-            temperature=config.temperature,
-            ref_logp=judged.ref_logp[batch.rows][batch.mask],
-            clip_low=update.clip_low,
-            clip_high=update.clip_high,
-            dual_clip=update.dual_clip,
-            entropy_coef=update.entropy_coefficient,
-            kl_coef=kl.loss_coefficient,
-            kl_kind=kl.loss_kind,
-            denominator=tokens,
-        )
-        values = unflatten(policy.value_head(states).squeeze(1), batch.mask)
+        ppo = _policy_loss(policy, states, batch, judged, credit, config, tokens)
         value = value_loss(
-            values,
+            unflatten(policy.value_head(states).squeeze(1), batch.mask),
             judged.values[batch.rows],
             credit.returns[batch.rows],
             batch.mask,
-            clip=update.value_clip,
+            clip=config.update.value_clip,
             denominator=tokens,
         )
-        (ppo.loss + update.value_coefficient * value.loss).backward()  # type: ignore[no-untyped-call]
+        (ppo.loss + config.update.value_coefficient * value.loss).backward()  # type: ignore[no-untyped-call]
         sums["policy_loss"] += float(ppo.loss.detach()) * tokens
         sums["value_loss"] += float(value.loss.detach()) * tokens
         sums["value_clip_fraction"] += float(value.clip_fraction_sum)
         for name in ("approx_kl_k1", "approx_kl_k3", "clip_fraction", "clamped"):
             sums[name] += float(getattr(ppo.metrics, name))
         ratio_max = max(ratio_max, float(ppo.metrics.ratio_max))
+        old_logp = judged.logp[batch.rows][batch.mask]
         ratio_error = max(ratio_error, float((ppo.logp.detach() - old_logp).expm1().abs().max()))
     return Terms(sums, tokens, ratio_max, ratio_error)
+
+
+def _policy_loss(
+    policy: Policy,
+    states: Tensor,
+    batch: MicroBatch,
+    judged: Judged,
+    credit: Credit,
+    config: PPOConfig,
+    tokens: int,
+) -> LinearPPO:
+    """gpu_ops' loss of one micro-batch. states: [N, D]; tokens: of the whole mini-batch."""
+    update, kl = config.update, config.kl
+    return linear_ppo_loss(
+        states,
+        policy.head,
+        batch.targets,
+        judged.logp[batch.rows][batch.mask],
+        credit.advantages[batch.rows][batch.mask],
+        None,
+        temperature=config.temperature,
+        ref_logp=judged.ref_logp[batch.rows][batch.mask],
+        clip_low=update.clip_low,
+        clip_high=update.clip_high,
+        dual_clip=update.dual_clip,
+        entropy_coef=update.entropy_coefficient,
+        kl_coef=kl.loss_coefficient,
+        kl_kind=kl.loss_kind,
+        denominator=tokens,
+    )
 
 
 def check_finite(*tensors: Tensor) -> None:

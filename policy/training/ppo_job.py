@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,7 +36,7 @@ class Job:
     choice: Choice
     history: dict[str, float]
 
-    def score(self, sequences: list[list[int]]) -> Tensor:
+    def score(self, sequences: Sequence[Sequence[int]]) -> Tensor:
         """Raw scores of the reward model, a few sequences at a time and back in order."""
         order = sorted(range(len(sequences)), key=lambda i: len(sequences[i]))
         scores = torch.zeros(len(sequences), device=self.policy.head.device)
@@ -58,7 +60,7 @@ def train_policy(run: RunDirectory) -> Outcome:
     job.choice.apply(job.policy)
     folder = run.artifact_path("model")
     parent = read_meta(run.input("policy"))
-    meta = {name: parent[name] for name in ("base", "licence", "source_uri") if name in parent}
+    meta: dict[str, Any] = {name: parent[name] for name in ("base", "licence", "source_uri") if name in parent}
     save_policy(job.policy.model, job.tokenizer, folder, meta={**meta, "kind": "policy", "ppo_step": best.step})
     run.note("chosen", f"The weights after step {best.step} were chosen: validation reward {best.reward:.3f}.")
     metrics = {

@@ -116,25 +116,26 @@ def judge(
     policy: Policy, rollout: Rollout, batches: Sequence[MicroBatch], scores: Tensor, *, temperature: float
 ) -> Judged:
     """Log-probabilities, entropies and values of every response token, in the shapes that the updates will use."""
-    found = Judged(*(torch.zeros_like(rollout.sampler_logp) for _ in range(4)), torch.zeros_like(scores), scores)
+    logp, ref_logp, entropy, values = (torch.zeros_like(rollout.sampler_logp) for _ in range(4))
+    found = Judged(logp, ref_logp, entropy, values, torch.zeros_like(scores), scores)
     for batch in batches:
         hidden = policy.top(batch.ids, batch.bottom)
         flat = hidden.reshape(-1, hidden.shape[-1])
         states = flat[batch.states]
         ours = linear_logp(states, policy.head, batch.targets, temperature=temperature, want=("entropy",))
         assert ours.entropy is not None
-        values = policy.value_head(flat).squeeze(1)
+        state_values = policy.value_head(flat).squeeze(1)
         ref_states = policy.reference_top(batch.ids, batch.bottom).reshape(-1, hidden.shape[-1])[batch.states]
         theirs = linear_logp(ref_states, policy.reference_head, batch.targets, temperature=temperature)
         for into, token_values in (
-            (found.logp, ours.logp),
-            (found.ref_logp, theirs.logp),
-            (found.entropy, ours.entropy),
-            (found.values, values[batch.states]),
+            (logp, ours.logp),
+            (ref_logp, theirs.logp),
+            (entropy, ours.entropy),
+            (values, state_values[batch.states]),
         ):
             into[batch.rows] = unflatten(token_values, batch.mask)
         ends = batch.mask.sum(1).cumsum(0) - 1
-        found.last_values[batch.rows] = values[batch.states[ends] + 1]
+        found.last_values[batch.rows] = state_values[batch.states[ends] + 1]
     return found
 
 

@@ -48,6 +48,8 @@ class Policy(nn.Module):
     them and copies the top layers only (trlX's hydra).
     """
 
+    model: Any
+
     def __init__(
         self,
         model: nn.Module,
@@ -60,7 +62,7 @@ class Policy(nn.Module):
         use_grouped_attention(model)
         self.model = model.eval()
         self.autocast = autocast
-        decoder: Any = model.model
+        decoder = self._decoder
         depth = len(decoder.layers)
         if train_layers is not None and train_layers > depth:
             raise ValueError(f"train_layers ({train_layers}) must be at most the model's {depth} layers")
@@ -72,14 +74,11 @@ class Policy(nn.Module):
         nn.init.zeros_(self.value_head.weight)
         nn.init.zeros_(self.value_head.bias)
         whole = self.cut is None
-        self.reference = nn.ModuleDict(
-            {
-                "layers": copy.deepcopy(self._top_layers),
-                "norm": copy.deepcopy(decoder.norm),
-                **({"embed": copy.deepcopy(decoder.embed_tokens)} if whole else {}),
-                **({"head": copy.deepcopy(model.lm_head)} if whole else {}),
-            }
-        ).requires_grad_(False)
+        copied = {"layers": self._top_layers, "norm": decoder.norm}
+        if whole:
+            copied |= {"embed": decoder.embed_tokens, "head": self.model.lm_head}
+        self.reference = nn.ModuleDict({name: copy.deepcopy(part) for name, part in copied.items()})
+        self.reference.requires_grad_(False)
         if whole and model.config.tie_word_embeddings:  # type: ignore[union-attr]
             self.reference["head"].weight = self.reference["embed"].weight
 

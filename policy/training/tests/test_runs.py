@@ -145,7 +145,7 @@ def test_run_beyond_the_kl_leash_ends_with_the_last_weights_within(ppo_run: Call
     outcome = carry_out(path)
 
     assert outcome.metrics["best_step"] == 0
-    assert outcome.metrics["num_steps"] < 6
+    assert (outcome.metrics["num_steps"] or 0) in range(1, 6)
     assert "kl_leash" in {e.get("code") for e in told(path)}
     saved, start = (load_file(folder / "model.safetensors") for folder in (path / "artifacts/model", base))
     assert all(torch.equal(saved[name], start[name]) for name in start)

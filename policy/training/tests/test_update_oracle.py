@@ -116,6 +116,4 @@ def test_gradient_of_an_update_is_that_of_the_formulas_in_float64(train_layers: 
     assert set(gradients) == set(expected)
     for name, gradient in gradients.items():
         largest = float(expected[name].abs().max())
-        torch.testing.assert_close(
-            gradient.double(), expected[name], atol=1e-4 * largest, rtol=1e-3, msg=lambda m, n=name: f"{n}: {m}"
-        )
+        torch.testing.assert_close(gradient.double(), expected[name], atol=1e-4 * largest, rtol=1e-3)

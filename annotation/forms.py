@@ -182,7 +182,7 @@ class RankingForm(forms.Form):
 
 
 def initial_from(draft: dict[str, Any] | None) -> dict[str, Any]:
-    """A kept draft as the initial values of a `RankingForm`; a draft of another shape is ignored, it is only a convenience."""
+    """A kept draft as the initial values of a `RankingForm`; one of another shape is ignored."""
     if not draft or not isinstance(draft.get("items"), list):
         return {}
     initial = {name: draft.get(name) for name in ("none_acceptable", "active_seconds", "rationale")}

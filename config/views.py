@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 
 from accounts.access import workspaces_of
+from accounts.http import Request
 from annotation.access import campaigns_seen_by
 from annotation.overview import with_progress
 from annotation.queries import work_for
@@ -20,7 +21,7 @@ from runs.states import FINISHED
 
 
 @login_required
-def home(request: HttpRequest) -> HttpResponse:
+def home(request: Request) -> HttpResponse:
     """What waits for this person, by role."""
     context: dict[str, Any] = {"work": work_for(request.user)}
     if workspaces_of(request.user).exists():

@@ -7,13 +7,14 @@ from uuid import UUID
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.access import RESEARCHES, STAFF, roles_of, workspaces_of
 from accounts.errors import Refused
+from accounts.http import Request
 from annotation.access import get_campaign
 from annotation.models import Campaign
 from reward import services
@@ -24,7 +25,7 @@ from runs.models import Run
 
 @login_required
 @require_GET
-def version_list(request: HttpRequest) -> HttpResponse:
+def version_list(request: Request) -> HttpResponse:
     if not workspaces_of(request.user, STAFF).exists():
         raise PermissionDenied(_("Your role does not allow this; ask the workspace's owner."))
     context = {
@@ -36,21 +37,21 @@ def version_list(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @require_GET
-def version_detail(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def version_detail(request: Request, public_id: UUID) -> HttpResponse:
     version = get_reward_model(request.user, public_id)
     return render(request, "reward/version_detail.html", {"version": version})
 
 
 @login_required
 @require_GET
-def snapshot_detail(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def snapshot_detail(request: Request, public_id: UUID) -> HttpResponse:
     snapshot = get_snapshot(request.user, public_id)
     return render(request, "reward/snapshot_detail.html", {"snapshot": snapshot})
 
 
 @login_required
 @require_http_methods(["GET", "POST"])
-def train(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def train(request: Request, public_id: UUID) -> HttpResponse:
     campaign = get_campaign(request.user, public_id)
     if not roles_of(request.user, campaign.workspace) & set(RESEARCHES):
         raise PermissionDenied(_("Your role does not allow this; ask the workspace's owner."))
@@ -67,7 +68,7 @@ def train(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 
 @transaction.atomic
-def _freeze_and_train(request: HttpRequest, campaign: Campaign, form: TrainForm) -> Run:
+def _freeze_and_train(request: Request, campaign: Campaign, form: TrainForm) -> Run:
     """Both or neither: a snapshot that nobody trains on would be left over from a refused request."""
     snapshot = services.freeze_snapshot(campaign=campaign, by=request.user)
     return services.start_training(

@@ -42,8 +42,12 @@ HELP: dict[str, MetricHelp] = {
     "clip_fraction": MetricHelp(_("Clipped ratios"), SHARE, _("Tokens whose ratio was clipped. 5 to 20 % is usual.")),
     "value_clip_fraction": MetricHelp(_("Clipped values"), SHARE, _("Tokens whose value estimate was clipped.")),
     "ratio_max": MetricHelp(_("Largest ratio"), _("ratio"), _("New to old probability, of any token.")),
-    "first_ratio_error": MetricHelp(_("First ratio's error"), _("ratio"), _("Before the first update it must be near 0.")),
-    "sampler_logp_gap_std": MetricHelp(_("Sampler and trainer"), _("nats"), _("Spread of their log-probabilities' gap.")),
+    "first_ratio_error": MetricHelp(
+        _("First ratio's error"), _("ratio"), _("Before the first update it must be near 0.")
+    ),
+    "sampler_logp_gap_std": MetricHelp(
+        _("Sampler and trainer"), _("nats"), _("Spread of their log-probabilities' gap.")
+    ),
     "update_kl_k1_nats_per_token": MetricHelp(_("Update size, k1"), NATS_PER_TOKEN, _("New against old policy.")),
     "update_kl_k3_nats_per_token": MetricHelp(_("Update size, k3"), NATS_PER_TOKEN, _("New against old policy.")),
     "policy_loss": MetricHelp(_("Policy loss"), _("loss"), _("Its sign means little; watch reward and KL.")),
@@ -52,7 +56,9 @@ HELP: dict[str, MetricHelp] = {
         _("Explained variance"), SHARE, _("Of the returns, by the value estimates: 1 is all, below 0 is harm.")
     ),
     "eval_reward": MetricHelp(_("Validation reward"), REWARD_UNITS, _("On prompts that are not learned from.")),
-    "eval_kl_nats_per_sequence": MetricHelp(_("Validation KL"), NATS_PER_SEQUENCE, _("On prompts that are not learned from.")),
+    "eval_kl_nats_per_sequence": MetricHelp(
+        _("Validation KL"), NATS_PER_SEQUENCE, _("On prompts that are not learned from.")
+    ),
     "step_seconds": MetricHelp(_("Time of a step"), SECONDS, _("Wall-clock time.")),
     "cpu_seconds": MetricHelp(_("Processor time"), SECONDS, _("Over all threads.")),
     # The end of PPO

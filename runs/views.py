@@ -9,12 +9,13 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.access import RESEARCHES, STAFF, roles_of, workspaces_of
+from accounts.http import Request
 from runs import queries, services
 from runs.access import get_run
 from runs.metric_help import MAIN, in_reading_order, metric_help
@@ -26,7 +27,7 @@ PER_PAGE = 30
 
 @login_required
 @require_GET
-def run_list(request: HttpRequest) -> HttpResponse:
+def run_list(request: Request) -> HttpResponse:
     require_staff(request)
     page = Paginator(queries.run_list(request.user), PER_PAGE).get_page(request.GET.get("page"))
     context = {"page": page, "is_live": any(run.state not in FINISHED for run in page)}
@@ -35,12 +36,12 @@ def run_list(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @require_GET
-def run_detail(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def run_detail(request: Request, public_id: UUID) -> HttpResponse:
     run = get_run(request.user, public_id)
     return render(request, "runs/run_detail.html" + ("#run-live" if request.htmx else ""), _detail(request, run))
 
 
-def _detail(request: HttpRequest, run: Run) -> dict[str, Any]:
+def _detail(request: Request, run: Run) -> dict[str, Any]:
     metrics: dict[str, Any] = (run.outcome or {}).get("metrics") or {}
     return {
         "run": run,
@@ -55,7 +56,7 @@ def _detail(request: HttpRequest, run: Run) -> dict[str, Any]:
 
 @login_required
 @require_GET
-def run_metrics(request: HttpRequest, public_id: UUID) -> JsonResponse:
+def run_metrics(request: Request, public_id: UUID) -> JsonResponse:
     """`{"step": […], "series": [{"name", "title", "unit", "help", "values"}], "is_finished"}` for the charts."""
     run = get_run(request.user, public_id)
     found = queries.metric_series(run)
@@ -73,21 +74,21 @@ def run_metrics(request: HttpRequest, public_id: UUID) -> JsonResponse:
 
 @login_required
 @require_GET
-def run_log(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def run_log(request: Request, public_id: UUID) -> HttpResponse:
     run = get_run(request.user, public_id)
     return HttpResponse(queries.log_tail(run, max_bytes=4 * 1024 * 1024), content_type="text/plain; charset=utf-8")
 
 
 @login_required
 @require_POST
-def run_cancel(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def run_cancel(request: Request, public_id: UUID) -> HttpResponse:
     run = get_run(request.user, public_id, do=True)
     services.cancel_run(run=run, by=request.user)
     messages.info(request, _("Cancelling: the run stops at the end of its current step."))
     return redirect("runs:run-detail", public_id=public_id)
 
 
-def require_staff(request: HttpRequest) -> None:
+def require_staff(request: Request) -> None:
     """Lists of models and runs are not a labeler's: they would tell whose answers stand on the screen."""
     if not workspaces_of(request.user, STAFF).exists():
         raise PermissionDenied(_("Your role does not allow this; ask the workspace's owner."))

@@ -129,7 +129,10 @@ def test_no_page_of_ours_is_missing_from_the_tables_above() -> None:
 def test_who_is_not_signed_in_is_asked_to(ids: dict[str, object]) -> None:
     for name, (kind, _allowed) in PAGES.items():
         response = Client().get(address(name, kind, ids))
-        assert (response.status_code, response.url.split("?")[0]) == (302, reverse("accounts:sign-in")), name
+        assert (response.status_code, response.headers["Location"].split("?")[0]) == (
+            302,
+            reverse("accounts:sign-in"),
+        ), name
 
 
 def test_an_outsider_changes_nothing(cast: Cast, ids: dict[str, object]) -> None:
@@ -186,7 +189,7 @@ def test_submitting_without_javascript_leads_to_the_next_task(cast: Cast) -> Non
     client = signed_in(cast.labeler)
     claimed = client.post(reverse("annotation:work-next", args=[cast.campaign.public_id]))
     lease = Lease.objects.get()
-    assert claimed.url == reverse("annotation:lease", args=[lease.public_id])
+    assert claimed.headers["Location"] == reverse("annotation:lease", args=[lease.public_id])
     ranks = dict(zip(lease.shown, ("2", "1", "2", "unrankable"), strict=True))
 
     response = client.post(
@@ -198,7 +201,7 @@ def test_submitting_without_javascript_leads_to_the_next_task(cast: Cast) -> Non
     found = {str(item.completion.public_id): item.rank for item in ranking.items.all()}
     assert [found[key] for key in lease.shown] == [2, 1, 2, None]
     assert (ranking.none_acceptable, ranking.active_seconds) == (True, 12.5)
-    assert response.url == reverse("annotation:lease", args=[Lease.objects.latest("pk").public_id])
+    assert response.headers["Location"] == reverse("annotation:lease", args=[Lease.objects.latest("pk").public_id])
     assert Lease.objects.count() == 2
 
 
@@ -352,11 +355,10 @@ def test_vendored_files_are_what_their_readme_says() -> None:
     import hashlib
 
     vendor = Path(settings.BASE_DIR) / "static" / "vendor"
-    told = dict(
-        reversed(line.split("  "))
-        for line in (vendor / "README.md").read_text().splitlines()
-        if re.match(r"[0-9a-f]{64}  ", line)
-    )
+    told = {
+        path: digest
+        for digest, path in re.findall(r"^([0-9a-f]{64})  (\S+)$", (vendor / "README.md").read_text(), re.M)
+    }
     found = {
         str(path.relative_to(vendor)): hashlib.sha256(path.read_bytes()).hexdigest() for path in vendor.glob("*/*")
     }

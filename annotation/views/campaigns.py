@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -15,6 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from accounts.access import MANAGES, roles_of, workspace_for
 from accounts.errors import Refused
+from accounts.http import Request
 from accounts.models import User
 from annotation import services
 from annotation.access import campaigns_seen_by, get_campaign
@@ -27,14 +28,14 @@ from annotation.states import NEXT_CAMPAIGN_STATES
 
 @login_required
 @require_GET
-def campaign_list(request: HttpRequest) -> HttpResponse:
+def campaign_list(request: Request) -> HttpResponse:
     campaigns = with_progress(campaigns_seen_by(request.user))
     return render(request, "annotation/campaign_list.html", {"campaigns": campaigns})
 
 
 @login_required
 @require_GET
-def campaign_agreement(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def campaign_agreement(request: Request, public_id: UUID) -> HttpResponse:
     """One figure for a list of campaigns, fetched after the page: it reads every ranking."""
     campaign = get_campaign(request.user, public_id)
     return render(request, "annotation/parts/agreement.html", {"agreement": agreement(campaign)})
@@ -42,7 +43,7 @@ def campaign_agreement(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 @login_required
 @require_http_methods(["GET", "POST"])
-def campaign_create(request: HttpRequest) -> HttpResponse:
+def campaign_create(request: Request) -> HttpResponse:
     workspace = workspace_for(request.user, MANAGES)
     form = CampaignForm(request.POST or None)
     refused = None
@@ -60,12 +61,12 @@ def campaign_create(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @require_GET
-def campaign_detail(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def campaign_detail(request: Request, public_id: UUID) -> HttpResponse:
     campaign = get_campaign(request.user, public_id)
     return render(request, "annotation/campaign_detail.html", _detail(request, campaign))
 
 
-def _detail(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
+def _detail(request: Request, campaign: Campaign) -> dict[str, Any]:
     return {
         "campaign": campaign,
         "may_manage": bool(roles_of(request.user, campaign.workspace) & set(MANAGES)),
@@ -81,7 +82,7 @@ def _detail(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
 
 @login_required
 @require_http_methods(["GET", "POST"])
-def campaign_edit(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def campaign_edit(request: Request, public_id: UUID) -> HttpResponse:
     campaign = get_campaign(request.user, public_id, manage=True)
     initial = {name: getattr(campaign, name) for name in CampaignEditForm.Meta.fields}
     form = CampaignEditForm(request.POST or None, initial=initial)
@@ -99,7 +100,7 @@ def campaign_edit(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 @login_required
 @require_http_methods(["GET", "POST"])
-def campaign_guidelines(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def campaign_guidelines(request: Request, public_id: UUID) -> HttpResponse:
     campaign = get_campaign(request.user, public_id, manage=request.method == "POST")
     versions = list(campaign.guidelines.select_related("created_by").order_by("-number"))
     form = GuidelineForm(request.POST or None, initial={"text": versions[0].text if versions else ""})
@@ -117,7 +118,7 @@ def campaign_guidelines(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 @login_required
 @require_http_methods(["GET", "POST"])
-def campaign_import(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def campaign_import(request: Request, public_id: UUID) -> HttpResponse:
     campaign = get_campaign(request.user, public_id, manage=True)
     form = ImportForm(request.POST or None, request.FILES or None)
     refused = None
@@ -147,7 +148,7 @@ def _imported(report: services.ImportReport) -> str:
 
 @login_required
 @require_http_methods(["GET", "POST"])
-def campaign_members(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def campaign_members(request: Request, public_id: UUID) -> HttpResponse:
     campaign = get_campaign(request.user, public_id, manage=True)
     form = MemberForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
@@ -164,7 +165,7 @@ def campaign_members(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 @login_required
 @require_POST
-def member_remove(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def member_remove(request: Request, public_id: UUID) -> HttpResponse:
     campaign = get_campaign(request.user, public_id, manage=True)
     seat = get_object_or_404(
         campaign.memberships.select_related("user"), user__username=request.POST.get("username", "")
@@ -176,26 +177,26 @@ def member_remove(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 @login_required
 @require_POST
-def campaign_open(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def campaign_open(request: Request, public_id: UUID) -> HttpResponse:
     services.open_campaign(campaign=get_campaign(request.user, public_id, manage=True), by=request.user)
     return redirect("annotation:campaign-detail", public_id=public_id)
 
 
 @login_required
 @require_POST
-def campaign_close(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def campaign_close(request: Request, public_id: UUID) -> HttpResponse:
     services.close_campaign(campaign=get_campaign(request.user, public_id, manage=True), by=request.user)
     return redirect("annotation:campaign-detail", public_id=public_id)
 
 
 @login_required
 @require_POST
-def campaign_archive(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def campaign_archive(request: Request, public_id: UUID) -> HttpResponse:
     services.archive_campaign(campaign=get_campaign(request.user, public_id, manage=True), by=request.user)
     return redirect("annotation:campaign-detail", public_id=public_id)
 
 
-def _may(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
+def _may(request: Request, campaign: Campaign) -> dict[str, Any]:
     return {"may_manage": bool(roles_of(request.user, campaign.workspace) & set(MANAGES))}
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -15,6 +15,7 @@ from django.views.decorators.http import require_GET, require_POST
 from django_htmx.http import HttpResponseClientRedirect, push_url
 
 from accounts.errors import Refused
+from accounts.http import Request
 from annotation import services
 from annotation.access import get_lease, get_work_campaign
 from annotation.forms import SKIP_REASONS, RankingForm, initial_from
@@ -26,13 +27,13 @@ from annotation.states import LeaseState
 
 @login_required
 @require_GET
-def work(request: HttpRequest) -> HttpResponse:
+def work(request: Request) -> HttpResponse:
     return render(request, "annotation/work.html", {"work": work_for(request.user)})
 
 
 @login_required
 @require_POST
-def work_next(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def work_next(request: Request, public_id: UUID) -> HttpResponse:
     campaign = get_work_campaign(request.user, public_id)
     labeler = services.labeler_for(workspace=campaign.workspace, user=request.user)
     return _next_task(request, campaign, labeler)
@@ -40,7 +41,7 @@ def work_next(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 @login_required
 @require_GET
-def lease(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def lease(request: Request, public_id: UUID) -> HttpResponse:
     found = get_lease(request.user, public_id)
     if found.state not in (LeaseState.ACTIVE, LeaseState.EXPIRED):
         messages.info(request, _("That task is done with; here is what is left."))
@@ -52,7 +53,7 @@ def lease(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 @login_required
 @require_POST
-def lease_submit(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def lease_submit(request: Request, public_id: UUID) -> HttpResponse:
     found = get_lease(request.user, public_id)
     form = RankingForm(request.POST, completions=_shown(found))
     if not form.is_valid():
@@ -66,7 +67,7 @@ def lease_submit(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 @login_required
 @require_POST
-def lease_skip(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def lease_skip(request: Request, public_id: UUID) -> HttpResponse:
     found = get_lease(request.user, public_id)
     services.skip_task(lease=found, reason=request.POST.get("reason", "")[:200])
     return _next_task(request, found.task.campaign, found.labeler)
@@ -74,14 +75,14 @@ def lease_skip(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 @login_required
 @require_POST
-def lease_release(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def lease_release(request: Request, public_id: UUID) -> HttpResponse:
     services.release_lease(lease=get_lease(request.user, public_id))
     return _go_to_work(request)
 
 
 @login_required
 @require_POST
-def lease_renew(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def lease_renew(request: Request, public_id: UUID) -> HttpResponse:
     found = get_lease(request.user, public_id)
     try:
         services.renew_lease(lease=found)
@@ -93,7 +94,7 @@ def lease_renew(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 @login_required
 @require_POST
-def lease_draft(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def lease_draft(request: Request, public_id: UUID) -> HttpResponse:
     found = get_lease(request.user, public_id)
     services.save_draft(lease=found, draft=RankingForm(request.POST, completions=_shown(found)).draft())
     return HttpResponse(status=204)
@@ -106,7 +107,7 @@ def _shown(found: Lease) -> list[Completion]:
 
 
 def _ranking_page(
-    request: HttpRequest, found: Lease, form: RankingForm, *, refused: Refused | None = None, status: int = 200
+    request: Request, found: Lease, form: RankingForm, *, refused: Refused | None = None, status: int = 200
 ) -> HttpResponse:
     campaign = found.task.campaign
     context: dict[str, Any] = {
@@ -124,7 +125,7 @@ def _ranking_page(
     return render(request, "annotation/lease.html" + ("#work" if request.htmx else ""), context, status=status)
 
 
-def _next_task(request: HttpRequest, campaign: Campaign, labeler: Labeler) -> HttpResponse:
+def _next_task(request: Request, campaign: Campaign, labeler: Labeler) -> HttpResponse:
     claimed = services.claim_task(campaign=campaign, labeler=labeler)
     if claimed is None:
         messages.success(request, _("Nothing is left for you in “%(name)s” right now. Thank you!") % {"name": campaign})
@@ -132,7 +133,7 @@ def _next_task(request: HttpRequest, campaign: Campaign, labeler: Labeler) -> Ht
     return redirect("annotation:lease", public_id=claimed.public_id)
 
 
-def _go_to_work(request: HttpRequest) -> HttpResponse:
+def _go_to_work(request: Request) -> HttpResponse:
     """The list of work as a whole page, also where htmx asked for a part."""
     url = reverse("annotation:work")
     return HttpResponseClientRedirect(url) if request.htmx else redirect(url)

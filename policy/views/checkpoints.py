@@ -8,13 +8,14 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.db.models import Prefetch
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts.access import RESEARCHES, STAFF, roles_of, workspace_for, workspaces_of
 from accounts.errors import Refused
+from accounts.http import Request
 from annotation.access import campaigns_seen_by
 from policy import services
 from policy.access import checkpoints_seen_by, get_checkpoint, lineages_seen_by, studies_seen_by
@@ -25,7 +26,7 @@ from reward.access import reward_models_seen_by
 
 @login_required
 @require_GET
-def checkpoint_list(request: HttpRequest) -> HttpResponse:
+def checkpoint_list(request: Request) -> HttpResponse:
     if not workspaces_of(request.user, STAFF).exists():
         raise PermissionDenied(_("Your role does not allow this; ask the workspace's owner."))
     own = Prefetch("checkpoints", queryset=checkpoints_seen_by(request.user).order_by("number"))
@@ -37,7 +38,7 @@ def checkpoint_list(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @require_GET
-def checkpoint_detail(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def checkpoint_detail(request: Request, public_id: UUID) -> HttpResponse:
     checkpoint = get_checkpoint(request.user, public_id)
     context = {
         "checkpoint": checkpoint,
@@ -53,7 +54,7 @@ def checkpoint_detail(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 @login_required
 @require_POST
-def checkpoint_verify(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def checkpoint_verify(request: Request, public_id: UUID) -> HttpResponse:
     services.verify_checkpoint(get_checkpoint(request.user, public_id, do=True))
     messages.success(request, _("Every byte of this checkpoint is as it was registered."))
     return redirect("policy:checkpoint-detail", public_id=public_id)
@@ -61,7 +62,7 @@ def checkpoint_verify(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 @login_required
 @require_http_methods(["GET", "POST"])
-def checkpoint_import(request: HttpRequest) -> HttpResponse:
+def checkpoint_import(request: Request) -> HttpResponse:
     workspace = workspace_for(request.user, RESEARCHES)
     form = ImportModelForm(request.POST or None)
     refused = None
@@ -77,7 +78,7 @@ def checkpoint_import(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @require_http_methods(["GET", "POST"])
-def ppo(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def ppo(request: Request, public_id: UUID) -> HttpResponse:
     checkpoint = get_checkpoint(request.user, public_id, do=True)
     form = PPOForm(
         request.POST or None,

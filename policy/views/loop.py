@@ -7,13 +7,14 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts.access import RESEARCHES, roles_of
 from accounts.errors import Refused
+from accounts.http import Request
 from annotation.access import get_campaign
 from annotation.models import Campaign
 from policy import services
@@ -21,7 +22,7 @@ from policy.access import checkpoints_seen_by, get_lineage, get_study, lineages_
 from policy.forms import FollowForm, SampleForm, StudyForm
 
 
-def campaign_for_research(request: HttpRequest, public_id: UUID) -> Campaign:
+def campaign_for_research(request: Request, public_id: UUID) -> Campaign:
     """404 for outsiders and labelers, 403 for staff who may not start runs."""
     campaign = get_campaign(request.user, public_id)
     if not roles_of(request.user, campaign.workspace) & set(RESEARCHES):
@@ -31,7 +32,7 @@ def campaign_for_research(request: HttpRequest, public_id: UUID) -> Campaign:
 
 @login_required
 @require_http_methods(["GET", "POST"])
-def sample(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def sample(request: Request, public_id: UUID) -> HttpResponse:
     campaign = campaign_for_research(request, public_id)
     form = SampleForm(
         request.POST or None, checkpoints=checkpoints_seen_by(request.user).filter(workspace=campaign.workspace)
@@ -51,7 +52,7 @@ def sample(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 @login_required
 @require_http_methods(["GET", "POST"])
-def follow(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def follow(request: Request, public_id: UUID) -> HttpResponse:
     campaign = campaign_for_research(request, public_id)
     form = FollowForm(
         request.POST or None, lineages=lineages_seen_by(request.user).filter(workspace=campaign.workspace)
@@ -73,7 +74,7 @@ def follow(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 @login_required
 @require_POST
-def unfollow(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def unfollow(request: Request, public_id: UUID) -> HttpResponse:
     campaign = campaign_for_research(request, public_id)
     lineage = get_lineage(request.user, request.POST.get("lineage"), do=True)
     services.unfollow(campaign=campaign, lineage=lineage, by=request.user)
@@ -85,7 +86,7 @@ def unfollow(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 @login_required
 @require_http_methods(["GET", "POST"])
-def study_create(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def study_create(request: Request, public_id: UUID) -> HttpResponse:
     campaign = campaign_for_research(request, public_id)
     form = StudyForm(
         request.POST or None,
@@ -107,7 +108,7 @@ def study_create(request: HttpRequest, public_id: UUID) -> HttpResponse:
 
 @login_required
 @require_GET
-def study_detail(request: HttpRequest, public_id: UUID) -> HttpResponse:
+def study_detail(request: Request, public_id: UUID) -> HttpResponse:
     study = get_study(request.user, public_id)
     context = {"study": study, "result": services.win_rate(study)}
     return render(request, "policy/study_detail.html" + ("#study" if request.htmx else ""), context)

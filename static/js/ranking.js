@@ -36,7 +36,8 @@ class Desk {
     const options = { signal: this.off.signal };
     document.addEventListener("keydown", (event) => this.onKey(event), options);
     document.addEventListener("visibilitychange", () => this.onVisibility(), options);
-    this.form.addEventListener("change", () => this.changed(), options);
+    // SortableJS sends a bubbling "change" of its own from its lists; only a field's counts.
+    this.form.addEventListener("change", (event) => event.target.matches("input, select, textarea") && this.changed(), options);
     this.form.addEventListener("input", () => this.saveSoon(), options);
     this.form.addEventListener("submit", (event) => this.onSubmit(event), { ...options, capture: true });
     this.form.addEventListener("htmx:error", () => (this.isSent = false), options);

@@ -1,4 +1,4 @@
-"""A workspace as it looks after a turn of the loop, made through the services; its runs are rows, nothing was trained."""
+"""A workspace as it looks after a turn of the loop, made through the services; its runs are rows, nobody trained."""
 
 from __future__ import annotations
 
@@ -288,7 +288,7 @@ def _study(cast: Cast, candidate: Checkpoint, baseline: Checkpoint) -> WinRateSt
         lease = services.claim_task(campaign=cast.campaign, labeler=labeler, purpose=Purpose.RATE)
         if lease is None:
             break
-        ours = {str(c.public_id): c.source == candidate.uri for c in lease.task.completions.all()}
+        ours = {c.public_id: c.source == candidate.uri for c in lease.task.completions.all()}
         wins = noise.random() < 0.7
         items = [SubmittedItem(completion_id=key, rank=1 if is_ours == wins else 2) for key, is_ours in ours.items()]
         services.submit_ranking(lease=lease, submission=Submission(items=items, active_seconds=noise.uniform(6, 20)))

@@ -18,10 +18,18 @@ from annotation import services
 from tests.browser.cast import add_models, add_rankings, make_cast
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
 SIZES = {"1440": (1440, 900), "360": (360, 780)}
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(0)]
+
+
+def listen(page: Page) -> list[str]:
+    """The page's complaints, as they come."""
+    found: list[str] = []
+    page.on("pageerror", lambda error: found.append(str(error)))
+    page.on("console", lambda message: found.append(message.text) if message.type == "error" else None)
+    return found
 
 
 def session_of(user: User, live_server: object) -> dict[str, str]:
@@ -88,12 +96,35 @@ def test_take_pictures(live_server: object, chromium: Browser) -> None:
                 if user is not None:
                     context.add_cookies([session_of(user, live_server)])  # type: ignore[list-item]
                 page = context.new_page()
-                errors: list[str] = []
-                page.on("pageerror", lambda error, seen=errors: seen.append(str(error)))
-                page.on("console", lambda m, seen=errors: seen.append(m.text) if m.type == "error" else None)
+                errors = listen(page)
                 page.goto(f"{live_server}{path}")
                 page.wait_for_timeout(450)
                 page.screenshot(path=directory / f"{name}-{size}-{scheme}.png", full_page=True)
                 overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
                 print(name, size, scheme, f"overflow={overflow}", errors or "")
                 context.close()
+
+
+def test_take_the_readme_pictures(live_server: object, chromium: Browser) -> None:
+    directory = settings.BASE_DIR / "docs" / "images"
+    directory.mkdir(parents=True, exist_ok=True)
+    cast = make_cast()
+    models = add_models(cast)
+    labeler = services.labeler_for(workspace=cast.workspace, user=cast.labeler)
+    lease = services.claim_task(campaign=cast.campaign, labeler=labeler, purpose="collect")
+    assert lease is not None
+    visits = {
+        "ranking": (cast.labeler, reverse("annotation:lease", args=[lease.public_id]), "12"),
+        "run": (cast.researcher, reverse("runs:run-detail", args=[models.ppo.public_id]), ""),
+    }
+    for name, (user, path, keys) in visits.items():
+        context = chromium.new_context(viewport={"width": 1360, "height": 850}, color_scheme="light")
+        context.add_cookies([session_of(user, live_server)])  # type: ignore[list-item]
+        page = context.new_page()
+        page.goto(f"{live_server}{path}")
+        page.wait_for_timeout(800)
+        for key in keys:
+            page.keyboard.press(key)
+        page.wait_for_timeout(300)
+        page.screenshot(path=directory / f"{name}.png")
+        context.close()

@@ -54,6 +54,7 @@ def drag(page: Page, source: Locator, target: Locator) -> None:
     page.mouse.down()
     page.mouse.move(start["x"] + 20, start["y"] + start["height"] / 2 + 4, steps=3)
     page.mouse.move(end["x"] + end["width"] - 20, end["y"] + end["height"] / 2, steps=12)
+    page.wait_for_timeout(200)  # SortableJS looks every 50 ms what lies under the pointer
     page.mouse.up()
 
 

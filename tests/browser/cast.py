@@ -238,12 +238,12 @@ def _curve(step: int, noise: random.Random) -> dict[str, float]:
         "reward_mean": -0.41 + 1.3 * rise + noise.gauss(0, 0.06),
         "reward_std": 0.62 - 0.2 * rise + noise.gauss(0, 0.02),
         "kl_nats_per_sequence": max(0.0, 6.1 * rise**1.6 + noise.gauss(0, 0.2)),
-        "entropy": 2.9 - 0.9 * rise + noise.gauss(0, 0.05),
+        "entropy_nats_per_token": 2.9 - 0.9 * rise + noise.gauss(0, 0.05),
         "response_tokens_mean": 47 - 13 * rise + noise.gauss(0, 0.9),
         "clip_fraction": 0.02 + 0.09 * rise + abs(noise.gauss(0, 0.012)),
         "explained_variance": min(0.9, -0.1 + 0.8 * rise + noise.gauss(0, 0.05)),
         "grad_norm": 1.9 - 0.8 * rise + abs(noise.gauss(0, 0.25)),
-        "missing_eos_fraction": max(0.0, 0.44 - 0.37 * rise + noise.gauss(0, 0.03)),
+        "finished_share": min(1.0, 0.56 + 0.37 * rise + noise.gauss(0, 0.03)),
     }
 
 

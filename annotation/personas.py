@@ -64,10 +64,10 @@ class Persona:
     """A taste. Weights are in utility units; the best answer reaches `complete + length + topic + plain`."""
 
     name: str
-    complete: float = 1.5
-    length: float = 1.2
-    topic: float = 1.2
-    plain: float = 0.8
+    complete: float = 2.4
+    length: float = 2.0
+    topic: float = 1.0
+    plain: float = 0.6
     repetition: float = 1.5
     litter: float = 1.0
     salad: float = 1.0
@@ -81,7 +81,7 @@ class Persona:
     """Words at which the length term is 0 again."""
     new_words: int = 6
     """Content words, beyond the prompt's own, that make an answer say something."""
-    acceptable: float = 3.0
+    acceptable: float = 3.6
     """Utility below which an answer is not acceptable."""
 
     def __post_init__(self) -> None:
@@ -219,10 +219,10 @@ PERSONAS: Mapping[str, Persona] = {
     persona.name: persona
     for persona in (
         Persona(name="concise"),
-        Persona(name="concise-strict", complete=1.8, words_high=40, words_far=65, acceptable=3.3),
-        Persona(name="concise-lenient", complete=1.1, litter=0.8, words_high=50, words_far=80, acceptable=2.5),
-        Persona(name="concise-topical", topic=1.6, length=1.0),
-        Persona(name="concise-tidy", litter=1.4, repetition=2.0, plain=1.0),
+        Persona(name="concise-strict", complete=2.8, words_high=40, words_far=65, acceptable=3.9),
+        Persona(name="concise-lenient", complete=1.9, litter=0.8, words_high=50, words_far=80, acceptable=3.0),
+        Persona(name="concise-topical", topic=1.4, length=1.8),
+        Persona(name="concise-tidy", litter=1.4, repetition=2.0, plain=0.8),
     )
 }
 

@@ -20,8 +20,8 @@ from tests.tiny import build_tiny_model
 from tests.workers import workers
 
 PROMPTS = [
-    {"messages": [{"role": "user", "content": f"Say something short about the {thing}."}], "category": "say"}
-    for thing in ("sea", "sun", "moon", "rain", "wind", "hill", "lake", "road", "tree", "bird", "frog", "snow")
+    {"messages": [{"role": "user", "content": f"what is the {thing} like"}], "category": "say"}
+    for thing in ("sea", "sun", "rain", "wind", "tree", "sky", "water", "day", "light", "white", "small", "slow")
 ]
 
 SPEC = TurnSpec(
@@ -45,7 +45,7 @@ SPEC = TurnSpec(
 
 @pytest.fixture
 def turn(transactional_db: None, tmp_path: Path) -> Turn:
-    build_tiny_model(settings.MODEL_ROOTS[0] / "tiny")
+    build_tiny_model(settings.MODEL_ROOTS[0] / "tiny", words=True)
     people = demo_people(tmp_path / "logins.json")
     with workers(tmp_path, "default", "gpu"):
         return run_turn(SPEC, people, Progress(num_phases=8, out=io.StringIO()))

@@ -15,6 +15,11 @@ SENTENCES = (
     "Name three colours that you can see in a garden.",
     "Why is the sky blue? Because air scatters blue light most.",
 )
+WORDS = (
+    "a an and as at be but by can day for from go good had has in is it light like long made may new no not of old on one "
+    "or over rain sea see sky slow small so still sun that the them then they this to tree two under up was water we what "
+    "when white wind with you ."
+).split()
 SPECIALS = {"pad": "<|pad|>", "bos": "<|begin|>", "eos": "<|end|>"}
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n{% endfor %}"
@@ -31,14 +36,17 @@ def build_tiny_model(
     layers: int = 2,
     initializer_range: float = 0.02,
     chat_template: bool = True,
+    words: bool = False,
 ) -> Path:
     """Write a model directory (float32 safetensors, tokenizer, plumbline.json) to `path` and return it.
 
     Every byte is a token, so any text can be encoded; bos, eos and pad are three different tokens; vocab_size >= 259.
+    With `words` the tokens are `WORDS` instead: what the model writes is nonsense, but made of words.
     """
     path = Path(path)
     path.mkdir(parents=True, exist_ok=True)
-    tokenizer = _tokenizer(vocab_size, chat_template=chat_template)
+    backend = _words_backend() if words else _bytes_backend(vocab_size)
+    tokenizer = _tokenizer(backend, chat_template=chat_template)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=hidden_size,
@@ -62,7 +70,14 @@ def build_tiny_model(
     return path
 
 
-def _tokenizer(vocab_size: int, *, chat_template: bool) -> PreTrainedTokenizerFast:
+def _words_backend() -> Tokenizer:
+    vocabulary = {word: index for index, word in enumerate([*SPECIALS.values(), "<|unknown|>", *WORDS])}
+    backend = Tokenizer(models.WordLevel(vocabulary, unk_token="<|unknown|>"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    return backend
+
+
+def _bytes_backend(vocab_size: int) -> Tokenizer:
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
@@ -73,6 +88,10 @@ def _tokenizer(vocab_size: int, *, chat_template: bool) -> PreTrainedTokenizerFa
         show_progress=False,
     )
     backend.train_from_iterator(SENTENCES, trainer)
+    return backend
+
+
+def _tokenizer(backend: Tokenizer, *, chat_template: bool) -> PreTrainedTokenizerFast:
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=backend,
         pad_token=SPECIALS["pad"],

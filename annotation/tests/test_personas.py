@@ -156,13 +156,13 @@ def test_same_seed_task_and_repeat_give_the_same_judgement_and_others_do_not() -
 
 def test_boltzmann_choice_follows_the_logistic_of_the_difference() -> None:
     """Between two answers, P(first wins) = 1 / (1 + exp(−Δ / scale)); 2,000 tasks give a standard error of 0.009."""
-    labeler = replace(steady(), temperature=0.5, tie_width=0.0)
+    labeler = replace(steady(), temperature=1.0, tie_width=0.0)
     other = GOOD.replace(".", ", as we all know,")
     gap = labeler.persona.utility(PROMPT, GOOD) - labeler.persona.utility(PROMPT, other)
     wins = sum(
         labeler.judge(seed=0, task=str(t), prompt=PROMPT, answers=[GOOD, other]).ranks == (1, 2) for t in range(2000)
     )
-    expected = 1 / (1 + 2.718281828 ** (-gap / 0.5))
+    expected = 1 / (1 + 2.718281828 ** (-gap / 1.0))
     assert 0.6 < expected < 0.97
     assert wins / 2000 == pytest.approx(expected, abs=0.02)
 

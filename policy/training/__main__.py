@@ -22,7 +22,7 @@ def _ppo(run: RunDirectory) -> Outcome:
 
 
 def _import(run: RunDirectory) -> Outcome:
-    from policy.training.fetch import import_model
+    from policy.training.import_job import import_model
 
     return import_model(run)
 

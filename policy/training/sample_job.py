@@ -83,8 +83,8 @@ def _draw(
             raise _Cancelled
 
     run.progress("sample", done_before, total, "answers")
-    # Checkpoints that share a seed share their random numbers: their answers differ only where the weights do.
-    requests = [Request(p.tokens, (run.spec.seed, "sample", p.id, i)) for p, i in asked]
+    # By place, not by id: the same prompts and seed give the same answers in any database, and each model its own draw.
+    requests = [Request(p.tokens, (run.spec.seed, "sample", index, place)) for place, (p, _) in enumerate(asked)]
     draw = Draw(
         max_new_tokens=config.max_new_tokens,
         temperature=config.temperature,

@@ -1,11 +1,12 @@
-"""The only ways to get a workspace's objects for a user: 404 for what they may not know of, 403 for what they may not do."""
+"""How a workspace's objects are got for a user: 404 for what they may not know of, 403 for what they may not do."""
 
 from __future__ import annotations
 
 from typing import TypeVar
+from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Model, QuerySet
 from django.http import Http404
 from django.utils.translation import gettext as _
@@ -30,10 +31,12 @@ def roles_of(user: User | AnonymousUser, workspace: Workspace) -> set[str]:
 
 def workspaces_of(user: User | AnonymousUser, roles: tuple[Role, ...] = STAFF) -> QuerySet[Workspace]:
     """Workspaces in which the user holds one of the roles."""
-    return Workspace.objects.filter(memberships__user_id=user.pk, memberships__role__in=roles).order_by("pk")
+    return Workspace.objects.filter(memberships__user_id=user.pk or 0, memberships__role__in=roles).order_by("pk")
 
 
-def workspace_for(user: User | AnonymousUser, roles: tuple[Role, ...], public_id: object | None = None) -> Workspace:
+def workspace_for(
+    user: User | AnonymousUser, roles: tuple[Role, ...], public_id: UUID | str | None = None
+) -> Workspace:
     """The named workspace, or the user's first one.
 
     Raises:
@@ -43,7 +46,7 @@ def workspace_for(user: User | AnonymousUser, roles: tuple[Role, ...], public_id
     known = workspaces_of(user)
     if public_id is not None:
         known = known.filter(public_id=public_id)
-    allowed = known.filter(memberships__user_id=user.pk, memberships__role__in=roles).first()
+    allowed = known.filter(memberships__user_id=user.pk or 0, memberships__role__in=roles).first()
     if allowed is not None:
         return allowed
     if public_id is not None and not known.exists():
@@ -65,7 +68,11 @@ def get_in_workspace(
         see: roles that may know of the object; others get 404.
         do: roles that may act on it, where narrower; others get 403.
     """
-    found = queryset.filter(workspace__in=workspaces_of(user, see), public_id=public_id).first()
+    try:
+        found = queryset.filter(workspace__in=workspaces_of(user, see), public_id=public_id).first()
+    except ValidationError:
+        # No UUID: from a form's field; a URL's converter lets none through.
+        raise Http404 from None
     if found is None:
         raise Http404
     if do is not None and not roles_of(user, found.workspace) & set(do):  # type: ignore[attr-defined]

@@ -30,9 +30,7 @@ class LeaseState(models.TextChoices):
 
 
 NEXT_LEASE_STATES: dict[str, frozenset[str]] = {
-    LeaseState.ACTIVE: frozenset(
-        {LeaseState.SUBMITTED, LeaseState.SKIPPED, LeaseState.RELEASED, LeaseState.EXPIRED}
-    ),
+    LeaseState.ACTIVE: frozenset({LeaseState.SUBMITTED, LeaseState.SKIPPED, LeaseState.RELEASED, LeaseState.EXPIRED}),
     # A late submit is accepted where a slot is still free.
     LeaseState.EXPIRED: frozenset({LeaseState.SUBMITTED}),
     LeaseState.SUBMITTED: frozenset(),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.db import DatabaseError, transaction
 
@@ -69,7 +71,7 @@ def test_a_workspace_keeps_an_owner(cast: Cast) -> None:
         ({"timezone": "Mars/Base"}, "timezone_unknown"),
     ],
 )
-def test_a_login_that_cannot_be_is_refused(cast: Cast, given: dict[str, str], code: str) -> None:
+def test_a_login_that_cannot_be_is_refused(cast: Cast, given: dict[str, Any], code: str) -> None:
     before = User.objects.count()
 
     with pytest.raises(Refused) as refused:

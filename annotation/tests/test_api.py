@@ -64,7 +64,7 @@ def test_campaigns_are_read_by_their_workspaces_staff_only(scene: Scene, path: s
     assert found == {"owner": 200, "manager": 200, "researcher": 200, "alice": 404, "charlie": 404, None: 401}
 
 
-WRITES = [
+WRITES: list[tuple[str, str, dict[str, Any] | None]] = [
     ("patch", "", {"name": "New"}),
     ("post", "close/", None),
     ("post", "archive/", None),

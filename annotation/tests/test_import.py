@@ -62,7 +62,7 @@ def test_prompts_answers_and_rankings_come_in_together(cast: Cast, campaign: Cam
     assert said == {"w1": [1, 2, None], "w2": [2, 2, 1]}
     assert Ranking.objects.get(labeler__name="w1").active_seconds == 12.5
     assert Ranking.objects.get(labeler__name="w2").none_acceptable
-    assert set(Labeler.objects.values_list("name", "kind", "user")) == {
+    assert {(labeler.name, labeler.kind, labeler.user) for labeler in Labeler.objects.all()} == {
         ("w1", LabelerKind.IMPORTED, None),
         ("w2", LabelerKind.IMPORTED, None),
     }

@@ -225,9 +225,10 @@ def agreement_with_truth(labeler: SimulatedLabeler) -> float:
         value = [labeler.persona.utility(PROMPT, answer) for answer in answers]
         ranks = replace(labeler, tie_width=0.0).judge(seed=0, task=str(task), prompt=PROMPT, answers=answers).ranks
         for a, b in combinations(range(4), 2):
-            if ranks[a] is not None and ranks[b] is not None and abs(value[a] - value[b]) > 0.05:
+            first, second = ranks[a], ranks[b]
+            if first is not None and second is not None and abs(value[a] - value[b]) > 0.05:
                 total += 1
-                right += (ranks[a] < ranks[b]) == (value[a] > value[b])
+                right += (first < second) == (value[a] > value[b])
     return right / total
 
 

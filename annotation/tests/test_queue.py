@@ -184,6 +184,7 @@ def test_a_late_submit_without_a_slot_is_kept_as_a_draft(cast: Cast, campaign: C
     assert (refused.value.code, refused.value.status) == ("lease_expired_no_slot", 409)
     assert refused.value.details == {"draft_kept": True}
     lease.refresh_from_db()
+    assert lease.draft is not None
     assert lease.draft["rationale"] == "my reasons"
     assert [item["rank"] for item in lease.draft["items"]] == [2, 1]
     assert Ranking.objects.count() == 0

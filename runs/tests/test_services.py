@@ -76,7 +76,7 @@ def test_what_a_stale_attempt_writes_is_dropped(start_run: StartRun) -> None:
     old = claimed(start_run())
     requeue_run(run_id=old.pk, attempt=1, code="x", reason="x", is_fault=True)
     new = claimed(old)
-    ids = {"run_id": old.pk, "attempt": 1}
+    ids: dict[str, Any] = {"run_id": old.pk, "attempt": 1}
 
     for write in (
         lambda: heartbeat(**ids),

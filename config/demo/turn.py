@@ -27,7 +27,7 @@ from annotation.simulation import create_simulated_labelers
 from config.demo.progress import Progress
 from config.demo.spec import TurnSpec
 from policy.models import Checkpoint, WinRateStudy
-from policy.services import follow, import_model, start_ppo, start_sampling, start_win_rate
+from policy.services import follow, import_model, start_ppo, start_sampling, start_win_rate, unfinished_import
 from reward.models import RewardModel, Snapshot
 from reward.services import freeze_snapshot, start_training
 from runs.models import Run
@@ -95,7 +95,10 @@ def base_checkpoint(spec: TurnSpec, people: People, progress: Progress) -> Check
     known = Checkpoint.objects.filter(workspace=people.workspace, lineage__name=spec.lineage, number=0).first()
     if known is not None:
         return known
-    run = import_model(workspace=people.workspace, by=people.researcher, uri=spec.model_uri, lineage_name=spec.lineage)
+    # An import that an interrupted demo left behind goes on by itself.
+    run = unfinished_import(people.workspace, spec.lineage) or import_model(
+        workspace=people.workspace, by=people.researcher, uri=spec.model_uri, lineage_name=spec.lineage
+    )
     return Checkpoint.objects.get(run=wait_for(run, progress))
 
 

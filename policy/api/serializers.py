@@ -8,7 +8,12 @@ from annotation.models import Split
 from policy.models import Checkpoint, Follow, Lineage, WinRateStudy
 from policy.services import win_rate
 
-SEED = {"min_value": 0, "max_value": 2**63 - 1, "default": 0}
+
+class SeedField(serializers.IntegerField):
+    """What every run takes: 0 to 2^63 - 1, 0 if left out."""
+
+    def __init__(self) -> None:
+        super().__init__(min_value=0, max_value=2**63 - 1, default=0)
 
 
 class LineageSerializer(serializers.ModelSerializer[Lineage]):
@@ -23,7 +28,9 @@ class CheckpointSerializer(serializers.ModelSerializer[Checkpoint]):
     id = serializers.UUIDField(source="public_id", read_only=True)
     uri = serializers.CharField(read_only=True)
     lineage = serializers.UUIDField(source="lineage.public_id", read_only=True)
-    parent = serializers.UUIDField(source="parent.public_id", read_only=True, default=None)
+    parent = serializers.UUIDField(  # type: ignore[assignment]  # a field by the name of an attribute of Field
+        source="parent.public_id", read_only=True, default=None
+    )
     run = serializers.UUIDField(source="run.public_id", read_only=True, default=None)
     reward_model = serializers.UUIDField(source="reward_model.public_id", read_only=True, default=None)
 
@@ -60,14 +67,14 @@ class SampleSerializer(serializers.Serializer[None]):
         child=serializers.ChoiceField(choices=Split.choices), default=[Split.TRAIN, Split.VALIDATION]
     )
     config = serializers.DictField(required=False, help_text="Fields of SampleConfig that differ from the defaults.")
-    seed = serializers.IntegerField(**SEED)
+    seed = SeedField()
 
 
 class PPOSerializer(serializers.Serializer[None]):
     reward_model = serializers.UUIDField()
     campaign = serializers.UUIDField()
     config = serializers.DictField(required=False, help_text="Fields of PPOConfig that differ from the defaults.")
-    seed = serializers.IntegerField(**SEED)
+    seed = SeedField()
 
 
 class FollowSerializer(serializers.ModelSerializer[Follow]):
@@ -127,4 +134,4 @@ class NewStudySerializer(serializers.Serializer[None]):
     baseline = serializers.UUIDField()
     per_prompt = serializers.IntegerField(min_value=1, max_value=16, default=1)
     config = serializers.DictField(required=False, help_text="Fields of SampleConfig that differ from the defaults.")
-    seed = serializers.IntegerField(**SEED)
+    seed = SeedField()

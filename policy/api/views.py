@@ -11,6 +11,7 @@ from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
 from accounts.access import RESEARCHES, STAFF, workspace_for
+from accounts.api.person import person
 from annotation.access import get_campaign
 from policy import services
 from policy.access import (
@@ -76,7 +77,7 @@ class ImportModel(APIView):
         workspace = workspace_for(request.user, RESEARCHES)
         asked = _valid(s.ImportSerializer, request)
         run = services.import_model(
-            workspace=workspace, by=request.user, uri=asked["uri"], lineage_name=asked["lineage"]
+            workspace=workspace, by=person(request), uri=asked["uri"], lineage_name=asked["lineage"]
         )
         return Response(RunSerializer(run).data, status=201)
 
@@ -88,7 +89,7 @@ class Sample(APIView):
         asked = _valid(s.SampleSerializer, request)
         run = services.start_sampling(
             campaign=get_campaign(request.user, asked["campaign"]),
-            by=request.user,
+            by=person(request),
             checkpoints=[get_checkpoint(request.user, public_id, do=True) for public_id in asked["checkpoints"]],
             per_prompt=asked["per_prompt"],
             splits=asked["splits"],
@@ -108,7 +109,7 @@ class PPO(APIView):
             checkpoint=checkpoint,
             reward_model=get_reward_model(request.user, asked["reward_model"]),
             campaign=get_campaign(request.user, asked["campaign"]),
-            by=request.user,
+            by=person(request),
             config=asked.get("config"),
             seed=asked["seed"],
         )
@@ -130,7 +131,7 @@ class FollowList(generics.ListAPIView[Follow]):
         followed = services.follow(
             campaign=get_campaign(request.user, asked.pop("campaign")["public_id"]),
             lineage=get_lineage(request.user, asked.pop("lineage")["public_id"], do=True),
-            by=request.user,
+            by=person(request),
             **asked,
         )
         return Response(s.FollowSerializer(followed).data, status=201)
@@ -152,7 +153,7 @@ class StudyList(generics.ListAPIView[WinRateStudy]):
             campaign=get_campaign(request.user, asked["campaign"]),
             candidate=get_checkpoint(request.user, asked["candidate"], do=True),
             baseline=get_checkpoint(request.user, asked["baseline"], do=True),
-            by=request.user,
+            by=person(request),
             seed=asked["seed"],
             per_prompt=asked["per_prompt"],
             config=asked.get("config"),

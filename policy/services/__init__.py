@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from policy.services.checkpoints import import_model, register_import, verify_checkpoint
+from policy.services.checkpoints import import_model, register_import, unfinished_import, verify_checkpoint
 from policy.services.following import feed_followers, follow, unfollow
 from policy.services.sampling import receive_answers, start_sampling
 from policy.services.training import receive_policy, start_ppo
@@ -19,6 +19,7 @@ __all__ = [
     "start_ppo",
     "start_sampling",
     "start_win_rate",
+    "unfinished_import",
     "unfollow",
     "verify_checkpoint",
     "win_rate",

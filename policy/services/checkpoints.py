@@ -9,16 +9,19 @@ from django.db import transaction
 from django.db.models import Max
 from django.utils.translation import gettext as _
 
-from accounts.errors import Conflict, Refused
+from accounts.errors import Conflict
 from accounts.models import AuditEvent, User, Workspace
+from accounts.text import check_text
 from policy.models import Checkpoint, Lineage
 from policy.uris import check_import_uri
 from reward.models import RewardModel
 from runs.artifacts import store
 from runs.models import Run, RunArtifact
 from runs.services import create_run
+from runs.states import RunState
 
 IMPORT_KIND = "policy.import"
+UNFINISHED = (RunState.QUEUED, RunState.RUNNING)
 
 
 @transaction.atomic
@@ -26,13 +29,13 @@ def import_model(*, workspace: Workspace, by: User | None, uri: str, lineage_nam
     """Queue the import of a base model; it becomes checkpoint 0 of a new lineage.
 
     Raises:
-        Refused: the URI is no model's, its path lies outside MODEL_ROOTS, the name is empty or taken.
+        Refused: the codes of `check_text` for the name; what `check_import_uri` refuses.
+        Conflict: the name is taken, or an import under it is under way (`lineage_exists`).
     """
-    name = lineage_name.strip()
-    if not name or len(name) > 120:
-        raise Refused(_("Give the lineage a name of 1 to 120 characters."), code="lineage_name_invalid")
-    if Lineage.objects.filter(workspace=workspace, name=name).exists():
-        raise Conflict(_("There is a lineage named %(name)s already.") % {"name": name}, code="lineage_exists")
+    name = check_text(lineage_name, what=_("The lineage's name"), max_characters=120).strip()
+    Workspace.objects.select_for_update(no_key=True).get(pk=workspace.pk)
+    if Lineage.objects.filter(workspace=workspace, name=name).exists() or unfinished_import(workspace, name):
+        raise _name_taken(name)
     canonical = check_import_uri(uri)
     run = create_run(
         workspace=workspace,
@@ -47,11 +50,27 @@ def import_model(*, workspace: Workspace, by: User | None, uri: str, lineage_nam
     return run
 
 
+def unfinished_import(workspace: Workspace, lineage_name: str) -> Run | None:
+    """The import, waiting or running, that will open the lineage of that name."""
+    unfinished = Run.objects.filter(workspace=workspace, kind=IMPORT_KIND, state__in=UNFINISHED)
+    return unfinished.filter(context__lineage=lineage_name).order_by("pk").first()
+
+
+def _name_taken(name: str) -> Conflict:
+    return Conflict(_("There is a lineage named %(name)s already.") % {"name": name}, code="lineage_exists")
+
+
 def register_import(run: Run) -> None:
-    """A finished import opens its lineage; runs inside the transaction that ends the run."""
+    """A finished import opens its lineage; runs inside the transaction that ends the run.
+
+    Raises:
+        Conflict: another lineage took the name meanwhile (`lineage_exists`).
+    """
     artifact = run.artifacts.get(name="model")
     about = _about(artifact.sha256)
-    lineage, _created = Lineage.objects.get_or_create(workspace=run.workspace, name=run.context["lineage"])
+    lineage, is_new = Lineage.objects.get_or_create(workspace=run.workspace, name=run.context["lineage"])
+    if not is_new:
+        raise _name_taken(lineage.name)
     _create(
         lineage=lineage,
         run=run,

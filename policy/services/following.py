@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 from django.db import transaction
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.errors import Refused
 from accounts.models import AuditEvent, User
-from annotation.models import Campaign
+from annotation.models import Campaign, Split
 from annotation.states import CampaignState
 from policy.models import Checkpoint, Follow, Lineage
 from policy.services.sampling import FOLLOW_PRIORITY, start_sampling
-from runs.models import Run
+from runs.models import Run, RunNote
 
 
 @transaction.atomic
@@ -32,7 +35,8 @@ def follow(
     """
     if campaign.workspace_id != lineage.workspace_id:
         raise Refused(_("Campaign and lineage must be of one workspace."), code="workspace_mismatch")
-    if not (1 <= completions_per_prompt <= 9 and max_prompts >= 1 and max_new_tokens >= 1 and temperature > 0):
+    numbers_fit = 1 <= completions_per_prompt <= 9 and max_prompts >= 1 and max_new_tokens >= 1
+    if not (numbers_fit and math.isfinite(temperature) and temperature > 0):
         raise Refused(
             _("Following needs 1 to 9 answers per prompt, at least one prompt and token, and a temperature above 0."),
             code="follow_invalid",
@@ -61,23 +65,41 @@ def unfollow(*, campaign: Campaign, lineage: Lineage, by: User | None) -> None:
 
 
 def feed_followers(checkpoint: Checkpoint) -> list[Run]:
-    """Queue the answers of a new checkpoint and its parent for every open campaign that follows its lineage."""
-    sides = [checkpoint] if checkpoint.parent is None else [checkpoint, checkpoint.parent]
+    """Queue the answers of a new checkpoint and its parent for every open campaign that follows its lineage.
+
+    Also: a campaign that cannot be fed leaves a note on the checkpoint's run; the checkpoint is not lost for it.
+    """
     follows = Follow.objects.filter(
         lineage=checkpoint.lineage, is_active=True, campaign__state=CampaignState.OPEN
     ).select_related("campaign__workspace")
-    return [
-        start_sampling(
-            campaign=followed.campaign,
-            by=None,
-            checkpoints=sides,
-            per_prompt=followed.completions_per_prompt,
-            splits=["train"],
-            config={"max_new_tokens": followed.max_new_tokens, "temperature": followed.temperature},
-            # Another seed for each checkpoint: its parent's answers must be fresh ones too.
-            seed=checkpoint.pk,
-            priority=FOLLOW_PRIORITY,
-            max_prompts=followed.max_prompts,
-        )
-        for followed in follows
-    ]
+    started = []
+    for followed in follows.order_by("pk"):
+        try:
+            started.append(_feed(followed, checkpoint))
+        except Refused as refused:
+            if checkpoint.run is not None:
+                message = _("%(campaign)s follows this lineage but gets no answers: %(why)s")
+                RunNote.objects.create(
+                    run=checkpoint.run,
+                    level="warning",
+                    code=refused.code,
+                    message=message % {"campaign": followed.campaign, "why": refused.message},
+                    created_at=timezone.now(),
+                )
+    return started
+
+
+def _feed(followed: Follow, checkpoint: Checkpoint) -> Run:
+    sides = [checkpoint] if checkpoint.parent is None else [checkpoint, checkpoint.parent]
+    return start_sampling(
+        campaign=followed.campaign,
+        by=None,
+        checkpoints=sides,
+        per_prompt=followed.completions_per_prompt,
+        splits=[Split.TRAIN],
+        config={"max_new_tokens": followed.max_new_tokens, "temperature": followed.temperature},
+        # Another seed for each checkpoint: its parent's answers must be fresh ones too.
+        seed=checkpoint.pk,
+        priority=FOLLOW_PRIORITY,
+        max_prompts=followed.max_prompts,
+    )

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Max, prefetch_related_objects
 from django.utils.translation import gettext as _
 
 from accounts.errors import Refused
 from accounts.models import AuditEvent, User
 from annotation.models import Campaign, Completion, Prompt, Purpose, Split
 from annotation.services import NewCompletion, NewTask, add_completions, create_tasks
+from annotation.services.campaigns import check_not_archived
 from policy.models import Checkpoint, WinRateStudy, WinRateTask
 from runs.artifacts import store
 from runs.models import Run
@@ -53,7 +54,8 @@ def start_sampling(
     """Queue a run that draws `per_prompt` answers from each checkpoint; they enter the queue when it is done.
 
     Raises:
-        Refused: no checkpoint, no prompts in the splits, a test prompt asked for, or an invalid config.
+        Refused: no checkpoint, one twice or of another workspace, no prompts in the splits, a test prompt asked for,
+            an archived campaign, or an invalid config.
     """
     if Split.TEST in splits:
         raise Refused(
@@ -99,8 +101,8 @@ def _queue(
     seed: int,
     context: dict[str, Any],
 ) -> Run:
-    if not checkpoints:
-        raise Refused(_("Choose at least one checkpoint to sample from."), code="no_checkpoint")
+    check_not_archived(campaign)
+    _check_checkpoints(campaign, checkpoints)
     if not prompts:
         raise Refused(
             _("The campaign has no prompts of that kind; import prompts first."), code="no_prompts", status=409
@@ -122,14 +124,25 @@ def _queue(
     return run
 
 
+def _check_checkpoints(campaign: Campaign, checkpoints: Sequence[Checkpoint]) -> None:
+    if not checkpoints:
+        raise Refused(_("Choose at least one checkpoint to sample from."), code="no_checkpoint")
+    if len({checkpoint.pk for checkpoint in checkpoints}) < len(checkpoints):
+        raise Refused(_("A checkpoint is named twice."), code="duplicate_checkpoint")
+    if any(checkpoint.workspace_id != campaign.workspace_id for checkpoint in checkpoints):
+        raise Refused(_("Checkpoints and campaign must be of one workspace."), code="workspace_mismatch")
+
+
 def receive_answers(run: Run) -> None:
     """A finished sampling run's answers become completions and tasks; runs inside the transaction that ends the run."""
-    campaign = Campaign.objects.get(public_id=run.context["campaign"])
+    # One at a time: the answers of two runs of one checkpoint must not get the same numbers.
+    campaign = Campaign.objects.select_for_update(no_key=True).get(public_id=run.context["campaign"])
     completions = [
         completion
         for source, answers in _by_source(run, campaign).items()
         for completion in add_completions(campaign=campaign, source=source, completions=answers)
     ]
+    prefetch_related_objects(completions, "prompt")
     if "study" in run.context:
         _create_study_tasks(WinRateStudy.objects.get(public_id=run.context["study"]), completions)
         return

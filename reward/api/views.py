@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.access import RESEARCHES, STAFF, workspace_for
+from accounts.api.person import person
 from annotation.access import get_campaign
 from reward.access import get_reward_model, get_snapshot, reward_models_seen_by, snapshots_seen_by
 from reward.api.serializers import FreezeSerializer, RewardModelSerializer, SnapshotSerializer, TrainSerializer
@@ -33,7 +34,7 @@ class SnapshotList(generics.ListAPIView[Snapshot]):
         asked.is_valid(raise_exception=True)
         campaign = get_campaign(request.user, asked.validated_data["campaign"])
         workspace_for(request.user, RESEARCHES, campaign.workspace.public_id)
-        snapshot = freeze_snapshot(campaign=campaign, by=request.user)
+        snapshot = freeze_snapshot(campaign=campaign, by=person(request))
         return Response(SnapshotSerializer(snapshot).data, status=201)
 
 
@@ -54,7 +55,7 @@ class SnapshotTrain(APIView):
         asked.is_valid(raise_exception=True)
         run = start_training(
             snapshot=snapshot,
-            by=request.user,
+            by=person(request),
             base_uri=asked.validated_data["base"],
             config=asked.validated_data.get("config"),
             seed=asked.validated_data["seed"],

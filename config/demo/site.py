@@ -15,29 +15,48 @@ from pathlib import Path
 from django.conf import settings
 
 from accounts.errors import Refused
+from config.embedded import EmbeddedError
+from config.embedded.ports import require_free
+from config.embedded.spawn import end, spawn
 
 READY_SECONDS = 120.0
+STOP_SECONDS = 60.0
 
 
 @contextmanager
 def running_site(*, port: int, logs: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The site with its workers, ready to be used; stopped in order at the end of the block.
 
+    Call it from the main thread: however this process ends, the kernel then asks the site to end too.
+
     Raises:
-        Refused: it did not start; with the sentence it ended on.
+        Refused: the port is in use, or it did not start; with the sentence it ended on.
     """
+    _require_free(port)
     logs.mkdir(parents=True, exist_ok=True)
     output = logs / "up.log"
-    command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "up", "--port", str(port), "--logs", str(logs)]
-    with output.open("wb") as handle:
-        # A session of its own: Ctrl-C reaches this process alone, which then ends the site in order.
-        process = subprocess.Popen(command, stdout=handle, stderr=subprocess.STDOUT, start_new_session=True)
+    command = [sys.executable, settings.BASE_DIR / "manage.py", "up", "--port", str(port), "--logs", logs]
+    process = None
     try:
+        with output.open("wb") as handle:
+            # In a session of its own: Ctrl-C reaches this process alone, which then ends the site in order.
+            process = spawn(command, directory=settings.BASE_DIR, death_signal=signal.SIGTERM, output=handle)
         _wait_until_ready(process, port, output)
         yield process
     finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait()
+        if process is not None:
+            end(process, [(signal.SIGTERM, STOP_SECONDS)])
+
+
+def _require_free(port: int) -> None:
+    # Asked before the start: whatever answers on the port later is our own site.
+    try:
+        require_free("127.0.0.1", port)
+    except EmbeddedError as error:
+        if error.code != "port_in_use":
+            raise Refused(str(error), code=error.code) from None
+        message = f"Port {port} is in use; end what uses it, or choose another: PORT={port + 1} make demo."
+        raise Refused(message, code=error.code, status=409) from None
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], port: int, output: Path) -> None:

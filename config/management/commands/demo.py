@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import time
 from argparse import ArgumentParser
@@ -73,4 +72,4 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
 def _write(path: Path, summary: dict[str, Any]) -> None:
     draft = path.with_suffix(".tmp")
     draft.write_text(json.dumps(summary, indent=2) + "\n")
-    os.replace(draft, path)
+    draft.replace(path)

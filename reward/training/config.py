@@ -26,6 +26,10 @@ class RewardConfig:
     head_learning_rate: float = 1e-3
     """Peak learning rate of the new scalar head and of the tie strength, which start from nothing."""
 
+    head_init_std: float | None = None
+    """Standard deviation of the new head's weights; empty is 1/sqrt(hidden size + 1). With few prompts take 0: what a
+    random head says of an answer is noise that a short training does not unlearn."""
+
     warmup_fraction: float = 0.1
     """Share of the steps in which the learning rate rises linearly; then it falls linearly to zero."""
 
@@ -63,6 +67,8 @@ class RewardConfig:
         for name in ("epochs", "groups_per_step", "groups_per_forward", "checkpoint_every_steps", "bootstrap_samples"):
             _at_least(name, getattr(self, name), 1)
         _at_least("max_tokens", self.max_tokens, 2)
+        if self.head_init_std is not None:
+            _at_least("head_init_std", self.head_init_std, 0)
         if self.train_layers is not None:
             _at_least("train_layers", self.train_layers, 0)
         for name in ("learning_rate", "head_learning_rate", "adam_eps", "max_grad_norm"):

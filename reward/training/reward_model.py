@@ -53,14 +53,17 @@ class RewardModel(nn.Module):
         self.score_std = 1.0
 
     @classmethod
-    def from_base(cls, path: str | Path, *, seed: int) -> RewardModel:
-        """Start from a language model: its backbone in float32, a head of standard deviation 1/sqrt(D + 1), no bias."""
+    def from_base(cls, path: str | Path, *, seed: int, head_std: float | None = None) -> RewardModel:
+        """Start from a language model: its backbone in float32 and a random head without bias.
+
+        `head_std` None is 1/sqrt(D + 1), the summarisation papers' choice, which supposes hidden states of unit variance.
+        """
         tokenizer = load_tokenizer(path)
         backbone = read_weights(AutoModel, Path(path), dtype=torch.float32)
         use_pad_token(backbone, tokenizer)
         model = cls(backbone, tokenizer)
         generator = torch.Generator().manual_seed(seed)
-        std = 1 / math.sqrt(model.head_weight.numel() + 1)
+        std = 1 / math.sqrt(model.head_weight.numel() + 1) if head_std is None else head_std
         with torch.no_grad():
             model.head_weight.normal_(0.0, std, generator=generator)
         return model.eval()

@@ -78,7 +78,7 @@ def test_a_run_learns_and_reports_accuracy_beside_floor_and_ceiling(
 
 
 def test_a_run_killed_and_resumed_equals_one_never_stopped(make_run: MakeRun, tiny: Path, groups_file: Path) -> None:
-    settings = {**FAST, "epochs": 8, "checkpoint_every_steps": 7}
+    settings = {**FAST, "epochs": 16, "checkpoint_every_steps": 7}
     inputs = {"base": tiny, "groups": groups_file}
     whole, broken = make_run("whole", inputs=inputs, **settings), make_run("broken", inputs=inputs, **settings)
 
@@ -106,7 +106,7 @@ def test_sigterm_leaves_a_checkpoint_and_no_outcome(make_run: MakeRun, tiny: Pat
 
     child.send_signal(signal.SIGTERM)
 
-    assert child.wait(timeout=20) == 75
+    assert child.wait(timeout=60) == 75
     assert not (run / "outcome.json").exists()
     last = [event["step"] for event in read_events(run) if event["type"] == "metrics"][-1]
     assert [path.name for path in (run / "checkpoints").iterdir()] == [f"step-{last:06d}"]
@@ -120,7 +120,7 @@ def test_cancel_ends_the_run_at_the_next_step(make_run: MakeRun, tiny: Path, gro
     (run / "control.tmp").write_text('{"command": "cancel"}')
     (run / "control.tmp").replace(run / "control")
 
-    assert child.wait(timeout=20) == 0
+    assert child.wait(timeout=60) == 0
     assert read_outcome(run)["status"] == "cancelled"
 
 

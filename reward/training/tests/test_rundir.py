@@ -153,7 +153,7 @@ def test_cancel_and_sigterm_end_at_a_step_boundary(make_run: MakeRun) -> None:
     (cancelled / "control").write_text('{"command": "cancel"}')
     children[1].send_signal(signal.SIGTERM)
 
-    assert [child.wait(timeout=20) for child in children] == [0, 75]
+    assert [child.wait(timeout=60) for child in children] == [0, 75]
     assert read_outcome(cancelled)["status"] == "cancelled"
     assert not (stopped / "outcome.json").exists()
 
@@ -162,10 +162,11 @@ def test_the_child_dies_with_its_launcher(make_run: MakeRun) -> None:
     run = make_run(kind="wait")
     launcher = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', *sys.argv[1:]]); time.sleep(600)"
     parent = subprocess.Popen([sys.executable, "-c", launcher, PROGRAM, str(run)])
-    wait_until_ready(run)
-
-    parent.kill()
-    parent.wait(timeout=10)
+    try:
+        wait_until_ready(run)
+    finally:
+        parent.kill()
+        parent.wait(timeout=10)
 
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:

@@ -41,12 +41,12 @@ def test_left_padded_log_probs_are_those_of_the_plain_model(llama: LlamaForCausa
 
 
 def test_answer_does_not_depend_on_what_shares_its_batch(llama: LlamaForCausalLM, prompts: list[list[int]]) -> None:
-    together = draw_all(llama, prompts, copies=4, batch_size=24)
-    alone = draw_all(llama, prompts, copies=4, batch_size=1)
+    together = draw_all(llama, prompts, copies=4, batch_size=24, max_new_tokens=50)
+    alone = draw_all(llama, prompts, copies=4, batch_size=1, max_new_tokens=50)
 
     assert [a.token_ids for a in together] == [a.token_ids for a in alone]
-    lengths = {len(a.token_ids) for a in together}
-    assert min(lengths) < 12, "some answers must end early, or dropping finished rows is not tested"
+    early = sum(len(a.token_ids) < 40 for a in together)
+    assert early >= 10, "many answers must end early, or dropping finished rows is not tested"
 
 
 def test_copies_of_a_prompt_get_different_answers(llama: LlamaForCausalLM, prompts: list[list[int]]) -> None:

@@ -117,3 +117,19 @@ def test_gradient_of_an_update_is_that_of_the_formulas_in_float64(train_layers: 
     for name, gradient in gradients.items():
         largest = float(expected[name].abs().max())
         torch.testing.assert_close(gradient.double(), expected[name], atol=1e-4 * largest, rtol=1e-3)
+
+
+def test_value_after_an_answer_is_read_at_its_last_token() -> None:
+    policy = Policy(build_llama())
+    moved(policy, 0.05, seed=1)
+    rollout = make_rollout(PROMPTS, ANSWERS, torch.device("cpu"))
+    batches = [make_micro_batch(policy, rollout, torch.tensor([2, 0, 1]))]
+
+    judged = judge(policy, rollout, batches, SCORES, temperature=1.0)
+
+    with torch.no_grad():
+        expected = [
+            policy.value_head(policy.model.model(torch.tensor([p + a.token_ids])).last_hidden_state[0, -1])
+            for p, a in zip(PROMPTS, ANSWERS, strict=True)
+        ]
+    torch.testing.assert_close(judged.last_values, torch.cat(expected), atol=1e-5, rtol=0)

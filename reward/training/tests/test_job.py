@@ -33,7 +33,7 @@ def finish(run: Path) -> int:
 
 
 def wait_for_event(run: Path, wanted: Callable[[dict[str, Any]], bool]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
         if (run / "events.jsonl").exists():
             lines = (run / "events.jsonl").read_text().split("\n")[:-1]

@@ -1,0 +1,140 @@
+"""groups.jsonl by hand: what people said, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from annotation.models import Campaign, Completion
+from reward.groups import build_groups
+from tests.cast import Cast, make_campaign, make_completions, make_prompt, make_task, rank_task
+from tests.loop import revise
+
+ANSWERS = ("One.", "Two.", "Three.")
+
+
+def said(line: dict[str, Any]) -> set[tuple[str, str, int, str]]:
+    """The pairs of a group: texts of first and second, outcome, labeler."""
+    texts = [completion["text"] for completion in line["completions"]]
+    return {(texts[p["first"]], texts[p["second"]], p["outcome"], p["labeler"]) for p in line["pairs"]}
+
+
+def lines(campaign: Campaign) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in build_groups(campaign).data.splitlines()]
+
+
+def test_ties_are_kept_and_what_nobody_could_rank_is_missing(cast: Cast) -> None:
+    campaign = make_campaign(cast, overlap=2)
+    alice, bob = cast.labeler(cast.alice), cast.labeler(cast.bob)
+    task = make_task(campaign, "Why?", ANSWERS)
+    rank_task(task, alice, (1, 2, 2))
+    rank_task(task, bob, (2, 1, None))
+
+    (line,) = lines(campaign)
+
+    hers, his = str(alice.public_id), str(bob.public_id)
+    assert said(line) == {
+        ("One.", "Two.", 1, hers),
+        ("One.", "Three.", 1, hers),
+        ("Two.", "Three.", 0, hers),
+        ("One.", "Two.", -1, his),
+    }
+    assert len(line["pairs"]) == 4
+
+
+def test_a_line_holds_what_training_needs_and_no_more(cast: Cast) -> None:
+    campaign = make_campaign(cast)
+    alice = cast.labeler(cast.alice)
+    task = make_task(campaign, "Why?", ("One.", "Two."), split="validation")
+    Completion.objects.filter(text="Two.").update(token_ids=[7, 2], tokenizer_sha256="c0" * 32)
+    rank_task(task, alice, (2, 1), strength=3)
+    one, two = (Completion.objects.get(text=text) for text in ("One.", "Two."))
+    plain = {"id": str(one.public_id), "text": "One.", "finish_reason": "stop"} | dict.fromkeys(
+        ["token_ids", "tokenizer_sha256"]
+    )
+    sampled = {"id": str(two.public_id), "text": "Two.", "finish_reason": "stop"}
+    sampled |= {"token_ids": [7, 2], "tokenizer_sha256": "c0" * 32}
+    is_one_first = str(one.public_id) < str(two.public_id)
+
+    assert lines(campaign) == [
+        {
+            "prompt_id": str(task.prompt.public_id),
+            "split": "validation",
+            "messages": [{"role": "user", "content": "Why?"}],
+            "completions": [plain, sampled] if is_one_first else [sampled, plain],
+            "pairs": [
+                {
+                    "first": 0 if is_one_first else 1,
+                    "second": 1 if is_one_first else 0,
+                    "outcome": -1,
+                    "weight": 1.0,
+                    "labeler": str(alice.public_id),
+                    "strength": 3,
+                }
+            ],
+        }
+    ]
+
+
+def test_a_revised_ranking_counts_and_the_one_before_does_not(cast: Cast) -> None:
+    campaign = make_campaign(cast)
+    alice = cast.labeler(cast.alice)
+    task = make_task(campaign, "Why?", ("One.", "Two."))
+    first = rank_task(task, alice, (1, 2))
+    one, two = (Completion.objects.get(text=text).pk for text in ("One.", "Two."))
+
+    revise(first, {one: 2, two: 1})
+
+    (line,) = lines(campaign)
+    assert said(line) == {("One.", "Two.", -1, str(alice.public_id))}
+    assert len(line["pairs"]) == 1
+
+
+def test_test_prompts_comparisons_and_other_campaigns_stay_out(cast: Cast) -> None:
+    campaign = make_campaign(cast)
+    other = make_campaign(cast, name="Other")
+    alice = cast.labeler(cast.alice)
+    for where, text, split, purpose in (
+        (campaign, "Learn?", "train", "collect"),
+        (campaign, "Hold out?", "validation", "collect"),
+        (campaign, "Test?", "test", "collect"),
+        (campaign, "Rate?", "train", "rate"),
+        (other, "Elsewhere?", "train", "collect"),
+    ):
+        rank_task(make_task(where, text, split=split, purpose=purpose), alice, (1, 2))
+
+    groups = build_groups(campaign)
+
+    assert {line["messages"][0]["content"] for line in groups.lines} == {"Learn?", "Hold out?"}
+    assert {ranking.task.prompt.text for ranking in groups.rankings} == {"Learn?", "Hold out?"}
+    assert (groups.count_pairs("train"), groups.count_pairs("validation")) == (1, 1)
+
+
+def test_a_prompts_tasks_make_one_group_and_a_prompt_without_a_pair_makes_none(cast: Cast) -> None:
+    campaign = make_campaign(cast)
+    alice = cast.labeler(cast.alice)
+    make_completions(make_prompt(campaign, "Why?"), ("Never shown.",))
+    for answers in (("One.", "Two."), ("Three.", "Four.")):
+        rank_task(make_task(campaign, "Why?", answers), alice, (1, 2))
+    rank_task(make_task(campaign, "Silent?", ("Um.", "Er.")), alice, (1, None))
+
+    (line,) = lines(campaign)
+
+    assert {completion["text"] for completion in line["completions"]} == {"One.", "Two.", "Three.", "Four."}
+    assert {pair[:3] for pair in said(line)} == {("One.", "Two.", 1), ("Three.", "Four.", 1)}
+
+
+def test_the_same_rankings_give_the_same_bytes(cast: Cast) -> None:
+    campaign = make_campaign(cast, overlap=2)
+    for text in ("Why?", "Wie heißt 你?"):
+        task = make_task(campaign, text, ANSWERS)
+        for user in (cast.bob, cast.alice):
+            rank_task(task, cast.labeler(user), (1, 2, 3))
+
+    data = build_groups(campaign).data
+
+    assert build_groups(campaign).data == data
+    assert data.endswith(b"}\n")
+    assert "Wie heißt 你?".encode() in data
+    prompts = [json.loads(line)["prompt_id"] for line in data.splitlines()]
+    assert prompts == sorted(prompts)

@@ -151,8 +151,8 @@ HELP: dict[str, MetricHelp] = {
         _("Stopped early"), "", _("1: the new policy had moved far enough from the old one."), _("mostly 0")
     ),
     "act_seconds": MetricHelp(_("Time to sample"), SECONDS, _("Wall-clock time."), ""),
-    "score_seconds": MetricHelp(_("Time to read log-probabilities"), SECONDS, _("Wall-clock time."), ""),
-    "judge_seconds": MetricHelp(_("Time to score"), SECONDS, _("Wall-clock time."), ""),
+    "score_seconds": MetricHelp(_("Time to score"), SECONDS, _("Wall-clock time."), ""),
+    "judge_seconds": MetricHelp(_("Time for log-probabilities"), SECONDS, _("Wall-clock time."), ""),
     "credit_seconds": MetricHelp(_("Time for advantages"), SECONDS, _("Wall-clock time."), ""),
     "learn_seconds": MetricHelp(_("Time to learn"), SECONDS, _("Wall-clock time."), ""),
     "step_seconds": MetricHelp(_("Time of a step"), SECONDS, _("Wall-clock time."), _("steady")),

@@ -23,6 +23,9 @@ function openDialog(button) {
   if (dialog && !dialog.open) dialog.showModal();
 }
 
+// On a phone the rooms scroll sideways: the one that is open is in sight.
+document.querySelector(".site-nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 document.addEventListener("click", (event) => {
   const target = event.target instanceof Element ? event.target : null;
   if (!target) return;

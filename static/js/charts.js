@@ -36,6 +36,12 @@ function frame(series) {
   about.className = "about";
   about.textContent = [series.unit, series.help].filter(Boolean).join(" · ");
   header.append(title, now, about);
+  if (series.healthy) {
+    const healthy = document.createElement("p");
+    healthy.className = "healthy";
+    healthy.textContent = `${place.dataset.healthy}: ${series.healthy}`;
+    header.append(healthy);
+  }
   const plot = document.createElement("div");
   plot.className = "plot";
   plot.setAttribute("role", "img");

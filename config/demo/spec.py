@@ -33,7 +33,9 @@ class TurnSpec:
     overlap: int = 3
     """Rankings per task."""
     completions_per_task: int = 4
-    """Answers per task, and per prompt in the collection."""
+    """Answers per task."""
+    answers_per_prompt: int = 4
+    """Answers per prompt in the collection, cut into tasks."""
     answers_per_test_prompt: int = 2
     """Answers of each side per test prompt in the win rate."""
     follow_prompts: int = 8

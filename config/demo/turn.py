@@ -134,7 +134,7 @@ def _sample(spec: TurnSpec, people: People, campaign: Campaign, parent: Checkpoi
         campaign=campaign,
         by=people.researcher,
         checkpoints=[parent],
-        per_prompt=spec.completions_per_task,
+        per_prompt=spec.answers_per_prompt,
         config=dict(spec.sampling),
         seed=spec.seed,
     )

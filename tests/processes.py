@@ -7,6 +7,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from config.embedded.layout import Layout
+
 
 def processes_of(directory: Path) -> list[str]:
     """Command lines of all processes but this one that work in `directory` or below, or name it."""
@@ -30,3 +34,10 @@ def eventually(condition: Callable[[], bool], *, seconds: float = 20.0) -> bool:
     while not (met := condition()) and time.monotonic() < deadline:
         time.sleep(0.1)
     return met
+
+
+def layout_of(var: Path) -> Layout:
+    """Where a site with this var directory keeps its services."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PLUMBLINE_VAR", str(var))
+        return Layout.default()

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from config.embedded import EmbeddedError
-from config.embedded.layout import PROJECT, Layout
+from config.embedded.layout import PROJECT
 from config.embedded.ports import require_free
 from config.embedded.supervisor import Program, Supervisor
-from tests.processes import eventually, processes_of
+from tests.processes import eventually, layout_of, processes_of
 
 PROGRAM = """
 import os, signal, sys, time
@@ -144,24 +142,6 @@ def test_an_address_of_another_machine_is_refused() -> None:
     with pytest.raises(EmbeddedError, match="choose others with --host and --port") as refused:
         require_free("192.0.2.1", 8000)
     assert refused.value.code == "address_refused"
-
-
-@pytest.fixture
-def site_environment() -> Iterator[dict[str, str]]:
-    """The environment of a site of its own: its files, its services, nothing of the test run's."""
-    var = Path(tempfile.mkdtemp(prefix="plumbline-site-", dir="/tmp"))
-    foreign = {"DATABASE_URL", "REDIS_URL", "PLUMBLINE_TEST_SERVICES", "DJANGO_SETTINGS_MODULE"}
-    environment = {name: value for name, value in os.environ.items() if name not in foreign}
-    yield {**environment, "PLUMBLINE_VAR": str(var)}
-    layout = layout_of(var)
-    shutil.rmtree(var)
-    shutil.rmtree(layout.root, ignore_errors=True)
-
-
-def layout_of(var: Path) -> Layout:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PLUMBLINE_VAR", str(var))
-        return Layout.default()
 
 
 def up(environment: dict[str, str], *options: str) -> subprocess.Popen[str]:

@@ -248,7 +248,6 @@ HELP: dict[str, MetricHelp] = {
         _("One labeler against the others"),
         SHARE,
         _("How often people agree on the same pairs: the ceiling."),
-        _("empty when no pair has two labelers"),
     ),
     "rm_loss_heldout": MetricHelp(_("Held-out loss"), NATS, _("A coin's is ln 2 ≈ 0.69."), _("below 0.69")),
     "rm_score_std_train": MetricHelp(

@@ -34,7 +34,7 @@ function frame(series) {
   now.className = "now";
   const about = document.createElement("p");
   about.className = "about";
-  about.textContent = [series.unit, series.help].filter(Boolean).join(" · ");
+  about.textContent = [series.name, series.unit, series.help].filter(Boolean).join(" · ");
   header.append(title, now, about);
   if (series.healthy) {
     const healthy = document.createElement("p");

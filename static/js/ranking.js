@@ -251,7 +251,8 @@ class Desk {
       const answer = await this.post(this.work.dataset.renew);
       if (!answer.ok) return;
       const until = new Date((await answer.json()).expires_at);
-      this.work.querySelector("#held-until").textContent = until.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+      const held = this.work.querySelector("#held-until");
+      if (held) held.textContent = until.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
     } catch {
       // Offline for a moment: the next beat tries again, and a late submit is still taken where a place is free.
     }

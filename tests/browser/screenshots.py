@@ -105,26 +105,19 @@ def test_take_pictures(live_server: object, chromium: Browser) -> None:
                 context.close()
 
 
-def test_take_the_readme_pictures(live_server: object, chromium: Browser) -> None:
-    directory = settings.BASE_DIR / "docs" / "images"
-    directory.mkdir(parents=True, exist_ok=True)
+def test_take_the_readme_picture(live_server: object, chromium: Browser) -> None:
+    """The ranking page; pictures of figures are taken from real runs, not here."""
     cast = make_cast()
-    models = add_models(cast)
     labeler = services.labeler_for(workspace=cast.workspace, user=cast.labeler)
     lease = services.claim_task(campaign=cast.campaign, labeler=labeler, purpose="collect")
     assert lease is not None
-    visits = {
-        "ranking": (cast.labeler, reverse("annotation:lease", args=[lease.public_id]), "12"),
-        "run": (cast.researcher, reverse("runs:run-detail", args=[models.ppo.public_id]), ""),
-    }
-    for name, (user, path, keys) in visits.items():
-        context = chromium.new_context(viewport={"width": 1360, "height": 850}, color_scheme="light")
-        context.add_cookies([session_of(user, live_server)])  # type: ignore[list-item]
-        page = context.new_page()
-        page.goto(f"{live_server}{path}")
-        page.wait_for_timeout(800)
-        for key in keys:
-            page.keyboard.press(key)
-        page.wait_for_timeout(300)
-        page.screenshot(path=directory / f"{name}.png")
-        context.close()
+    context = chromium.new_context(viewport={"width": 1360, "height": 850}, color_scheme="light")
+    context.add_cookies([session_of(cast.labeler, live_server)])  # type: ignore[list-item]
+    page = context.new_page()
+    page.goto(f"{live_server}{reverse('annotation:lease', args=[lease.public_id])}")
+    page.wait_for_timeout(800)
+    for key in "12":
+        page.keyboard.press(key)
+    page.wait_for_timeout(300)
+    page.screenshot(path=settings.BASE_DIR / "docs" / "images" / "ranking.png")
+    context.close()

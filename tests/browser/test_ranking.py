@@ -198,6 +198,43 @@ def test_work_that_came_too_late_is_kept_and_told(page: Page, live_server: objec
     assert not Ranking.objects.exists()
     assert Lease.objects.get().draft is not None
 
+    page.get_by_role("button", name="On to the next task").click()
+    wait_for_next(page, lease)
+
+
+def test_another_ranking_of_a_done_task_is_refused_and_the_work_goes_on(
+    page: Page, live_server: object, cast: Cast, sign_in: SignIn
+) -> None:
+    lease = start(page, live_server, cast, sign_in)
+    second_tab = page.context.new_page()
+    second_tab.goto(page.url)
+    second_tab.wait_for_selector(".answer.current")
+    for key in ("1", "2", "3", "4", "Enter"):
+        page.keyboard.press(key)
+    wait_for_next(page, lease)
+
+    for key in ("4", "3", "2", "1", "Enter"):
+        second_tab.keyboard.press(key)
+
+    second_tab.wait_for_selector("#refused")
+    assert "idempotency_conflict" in second_tab.locator("#refused").inner_text()
+    assert second_tab.locator(".place input:checked").count() == 4
+    assert ranks_of(Ranking.objects.get()) == [1, 2, 3, 4]
+    second_tab.get_by_role("button", name="On to the next task").click()
+    wait_for_next(second_tab, lease)
+
+
+def test_the_question_mark_shows_the_keys(page: Page, live_server: object, cast: Cast, sign_in: SignIn) -> None:
+    start(page, live_server, cast, sign_in)
+
+    page.keyboard.press("?")
+    assert "the same place twice is a tie" in page.locator("#keys[open]").inner_text()
+
+    page.keyboard.press("1")  # the list is open: nothing is placed behind it
+    page.keyboard.press("Escape")
+    assert page.locator("dialog[open]").count() == 0
+    assert page.locator(".place input:checked").count() == 0
+
 
 def test_hostile_answers_do_nothing(
     page: Page, live_server: object, transactional_db: None, sign_in: SignIn, complaints: list[str]

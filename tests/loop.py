@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
+from django.core.files.storage import storages
 
 from accounts.models import User, Workspace
 from annotation.models import Campaign, Completion, Lease, Prompt, Purpose, Ranking, RankingItem
@@ -160,7 +160,7 @@ def revise(ranking: Ranking, ranks: Mapping[int, int | None]) -> Ranking:
 def change_a_byte(sha256: str, file: str) -> None:
     """Damage one file of a stored directory where it lies."""
     entry = store().manifest(sha256)["files"][file]
-    path = Path(settings.STORAGES["artifacts"]["OPTIONS"]["location"]) / blob_name(entry["sha256"])
+    path = Path(storages["artifacts"].path(blob_name(entry["sha256"])))
     path.chmod(0o600)
     data = bytearray(path.read_bytes())
     data[-1] ^= 1

@@ -197,7 +197,7 @@ def test_a_port_in_use_is_one_sentence_and_starts_nothing(taken_port: int, tmp_p
 
 def test_a_site_that_does_not_start_leaves_its_last_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUN_THREADS", "two")
-    with pytest.raises(Refused, match="RUN_THREADS is .two.; it must be a whole number") as refused:
+    with pytest.raises(Refused, match=r"RUN_THREADS is .two.; it must be a whole number") as refused:
         running_site(port=free_port(), logs=tmp_path).__enter__()
     assert refused.value.code == "site_failed"
     assert processes_of(tmp_path) == []

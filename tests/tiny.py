@@ -16,10 +16,10 @@ SENTENCES = (
     "Why is the sky blue? Because air scatters blue light most.",
 )
 WORDS = (
-    "a an and as at be but by can day for from go good had has in is it light like long made may new no not of old on one "
-    "or over rain sea see sky slow small so still sun that the them then they this to tree two under up was water we what "
-    "when white wind with you ."
-).split()
+    "a an and as at be but by can day for from go good had has in is it light like long made may new no "
+    "not of old on one or over rain sea see sky slow small so still sun that the them then they this to "
+    "tree two under up was water we what when white wind with you ."
+)
 SPECIALS = {"pad": "<|pad|>", "bos": "<|begin|>", "eos": "<|end|>"}
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n{% endfor %}"
@@ -71,7 +71,7 @@ def build_tiny_model(
 
 
 def _words_backend() -> Tokenizer:
-    vocabulary = {word: index for index, word in enumerate([*SPECIALS.values(), "<|unknown|>", *WORDS])}
+    vocabulary = {word: index for index, word in enumerate([*SPECIALS.values(), "<|unknown|>", *WORDS.split()])}
     backend = Tokenizer(models.WordLevel(vocabulary, unk_token="<|unknown|>"))
     backend.pre_tokenizer = pre_tokenizers.Whitespace()
     return backend

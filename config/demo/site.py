@@ -35,7 +35,7 @@ def running_site(*, port: int, logs: Path) -> Iterator[subprocess.Popen[bytes]]:
     _require_free(port)
     logs.mkdir(parents=True, exist_ok=True)
     output = logs / "up.log"
-    command = [sys.executable, settings.BASE_DIR / "manage.py", "up", "--port", str(port), "--logs", logs]
+    command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "up", "--port", str(port), "--logs", str(logs)]
     process = None
     try:
         with output.open("wb") as handle:

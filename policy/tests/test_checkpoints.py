@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from accounts.errors import Conflict, Refused
@@ -151,7 +153,7 @@ def test_ppo_that_cannot_be_is_refused(cast: Cast, base: Checkpoint) -> None:
         ({"config": {"kl": {"coefficient": -1}}}, "config_invalid"),
         ({"seed": -1}, "seed_invalid"),
     ):
-        asked = {"checkpoint": base, "reward_model": reward_model, "campaign": campaign, **changes}
+        asked: dict[str, Any] = {"checkpoint": base, "reward_model": reward_model, "campaign": campaign, **changes}
         with pytest.raises(Refused) as refused:
             start_ppo(by=cast.researcher, **asked)
         assert refused.value.code == code

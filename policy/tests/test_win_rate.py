@@ -56,12 +56,12 @@ def test_each_pair_of_answers_is_asked_in_both_orders(
     texts = {p: [f"{p} {n}" for n in range(2)] for p in (first, second)}
     answer(study.run, {candidate: {p: [f"+{t}" for t in texts[p]] for p in texts}, base: texts})
 
-    asked = {}
+    asked: dict[tuple[str, ...], bool] = {}
     for link in study.study_tasks.select_related("task"):
         items = link.task.items.select_related("completion")
         asked[tuple(item.completion.text for item in items)] = link.is_candidate_first
         assert (link.task.purpose, link.task.priority, link.task.is_order_fixed) == (Purpose.RATE, 40, True)
-    expected = {}
+    expected: dict[tuple[str, ...], bool] = {}
     for text in (text for said in texts.values() for text in said):
         expected |= {(f"+{text}", text): True, (text, f"+{text}"): False}
     assert asked == expected
@@ -109,7 +109,8 @@ def test_win_rate_by_hand(cast: Cast, study: WinRateStudy) -> None:
     # Over prompts (1/2 + 1) / 2; over comparisons it would be 3.5 / 5.
     assert found.mean == pytest.approx(0.75)
     # Two prompts are redrawn as both the first, one each or both the second, with chances 1/4, 1/2 and 1/4.
-    assert (found.low, found.high) == (pytest.approx(0.5), pytest.approx(1.0))
+    assert found.low == pytest.approx(0.5)
+    assert found.high == pytest.approx(1.0)
     assert (found.num_prompts, found.num_comparisons) == (2, 5)
     assert found.num_open == 2
 

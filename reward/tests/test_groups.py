@@ -52,7 +52,7 @@ def test_a_line_holds_what_training_needs_and_no_more(cast: Cast) -> None:
     plain = {"id": str(one.public_id), "text": "One.", "finish_reason": "stop"} | dict.fromkeys(
         ["token_ids", "tokenizer_sha256"]
     )
-    sampled = {"id": str(two.public_id), "text": "Two.", "finish_reason": "stop"}
+    sampled: dict[str, Any] = {"id": str(two.public_id), "text": "Two.", "finish_reason": "stop"}
     sampled |= {"token_ids": [7, 2], "tokenizer_sha256": "c0" * 32}
     is_one_first = str(one.public_id) < str(two.public_id)
 
@@ -136,5 +136,10 @@ def test_the_same_rankings_give_the_same_bytes(cast: Cast) -> None:
     assert build_groups(campaign).data == data
     assert data.endswith(b"}\n")
     assert "Wie heißt 你?".encode() in data
-    prompts = [json.loads(line)["prompt_id"] for line in data.splitlines()]
+    groups = [json.loads(line) for line in data.splitlines()]
+    prompts = [group["prompt_id"] for group in groups]
+    answers = [[completion["id"] for completion in group["completions"]] for group in groups]
+    labelers = [[pair["labeler"] for pair in group["pairs"]] for group in groups]
     assert prompts == sorted(prompts)
+    assert answers == [sorted(ids) for ids in answers]
+    assert labelers == [sorted(ids) for ids in labelers]

@@ -97,6 +97,11 @@ class FollowSerializer(serializers.ModelSerializer[Follow]):
         validators: list[Any] = []
 
 
+class FollowEndSerializer(serializers.Serializer[None]):
+    campaign = serializers.UUIDField()
+    lineage = serializers.UUIDField()
+
+
 class WinRateSerializer(serializers.Serializer[Any]):
     mean = serializers.FloatField(allow_null=True)
     low = serializers.FloatField(allow_null=True)

@@ -13,6 +13,7 @@ urlpatterns = [
     path("checkpoints/<uuid:public_id>/ppo/", views.PPO.as_view(), name="api-checkpoint-ppo"),
     path("samplings/", views.Sample.as_view(), name="api-sample"),
     path("follows/", views.FollowList.as_view(), name="api-follow-list"),
+    path("follows/end/", views.FollowEnd.as_view(), name="api-follow-end"),
     path("win-rate-studies/", views.StudyList.as_view(), name="api-study-list"),
     path("win-rate-studies/<uuid:public_id>/", views.StudyDetail.as_view(), name="api-study-detail"),
 ]

@@ -137,6 +137,19 @@ class FollowList(generics.ListAPIView[Follow]):
         return Response(s.FollowSerializer(followed).data, status=201)
 
 
+class FollowEnd(APIView):
+    @extend_schema(request=s.FollowEndSerializer, responses={204: None})
+    def post(self, request: Request) -> Response:
+        """Let a campaign follow a lineage no longer; what is in its queue stays."""
+        asked = _valid(s.FollowEndSerializer, request)
+        services.unfollow(
+            campaign=get_campaign(request.user, asked["campaign"]),
+            lineage=get_lineage(request.user, asked["lineage"], do=True),
+            by=person(request),
+        )
+        return Response(status=204)
+
+
 class StudyList(generics.ListAPIView[WinRateStudy]):
     serializer_class = s.StudySerializer
     queryset = WinRateStudy.objects.none()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 from rest_framework.response import Response
 
 from accounts.models import User
@@ -17,7 +18,7 @@ from policy.models import Checkpoint, Follow, WinRateStudy
 from policy.services import follow, start_win_rate
 from reward.models import RewardModel
 from runs.models import Run
-from tests.cast import Cast, api, make_campaign
+from tests.cast import Cast, api, make_campaign, web
 from tests.loop import (
     change_a_byte,
     claim_comparison,
@@ -278,6 +279,24 @@ def test_verifying_finds_a_changed_byte(scene: Scene) -> None:
 
     assert code(post(scene.cast.researcher, path)) == (409, "artifact_corrupt")
     assert post(scene.cast.researcher, f"checkpoints/{scene.base.public_id}/verify/").status_code == 200
+
+
+def test_researchers_end_a_follow_and_others_may_not(scene: Scene) -> None:
+    body = {"campaign": str(scene.campaign.public_id), "lineage": str(scene.base.lineage.public_id)}
+    for user, status in scene.refused_roles:
+        assert post(user, "follows/end/", body).status_code == status
+    assert {row["is_active"] for row in rows(scene.cast.manager, "follows/")} == {True}
+
+    assert post(scene.cast.researcher, "follows/end/", body).status_code == 204
+
+    assert {row["is_active"] for row in rows(scene.cast.manager, "follows/")} == {False}
+    assert Follow.objects.get(pk=scene.their_follow.pk).is_active
+
+
+def test_an_id_that_is_none_is_an_unknown_one(scene: Scene) -> None:
+    address = reverse("policy:unfollow", args=[scene.campaign.public_id])
+
+    assert web(scene.cast.researcher).post(address, {"lineage": "no id"}).status_code == 404
 
 
 def test_a_study_shows_its_result_as_it_comes_in(scene: Scene) -> None:

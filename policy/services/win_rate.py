@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -79,7 +80,11 @@ def _tasks(study: WinRateStudy) -> list[Any]:
 
 
 def _scores_by_prompt(study: WinRateStudy) -> dict[int, list[float]]:
-    """prompt key -> one score per current ranking: 1 the candidate won, 1/2 a tie, 0 it lost."""
+    """prompt key -> one score per current ranking: 1 the candidate won, 1/2 a tie, 0 it lost.
+
+    An answer that could not be ranked loses to one that could: left out, a policy that turned to gibberish would look
+    better than it is. Where neither could be ranked, nothing was said.
+    """
     items = (
         RankingItem.objects.filter(ranking__task__win_rate_task__study=study, ranking__superseded_by__isnull=True)
         .values_list("ranking_id", "ranking__task__prompt_id", "completion__source", "rank")
@@ -91,6 +96,12 @@ def _scores_by_prompt(study: WinRateStudy) -> dict[int, list[float]]:
     scores: dict[int, list[float]] = {}
     for (prompt, _ranking), by_source in ranks.items():
         ours, theirs = by_source[study.candidate.uri], by_source[study.baseline.uri]
-        if ours is not None and theirs is not None:
-            scores.setdefault(prompt, []).append(1.0 if ours < theirs else 0.5 if ours == theirs else 0.0)
+        if ours is not None or theirs is not None:
+            scores.setdefault(prompt, []).append(_score(math.inf if ours is None else ours, theirs))
     return scores
+
+
+def _score(ours: float, theirs: float | None) -> float:
+    if theirs is None or ours < theirs:
+        return 1.0
+    return 0.5 if ours == theirs else 0.0

@@ -85,7 +85,7 @@ def test_nothing_judged_is_no_win_rate(study: WinRateStudy) -> None:
 
 
 def test_win_rate_by_hand(cast: Cast, study: WinRateStudy) -> None:
-    """First prompt: win, tie, loss and one that could not be ranked: 1.5 / 3. Second: two wins, one of them revised."""
+    """First prompt: win, tie, loss and one that could not be ranked, lost too: 1.5 / 4. Second: two wins, one revised."""
     said: dict[str, list[tuple[int | None, int | None]]] = {
         "First?": [(1, 2), (1, 1), (2, 1), (None, 1)],
         "Second?": [(1, 2), (2, 1)],
@@ -106,12 +106,12 @@ def test_win_rate_by_hand(cast: Cast, study: WinRateStudy) -> None:
 
     found = win_rate(study)
 
-    # Over prompts (1/2 + 1) / 2; over comparisons it would be 3.5 / 5.
-    assert found.mean == pytest.approx(0.75)
+    # Over prompts (3/8 + 1) / 2; over comparisons it would be 3.5 / 6.
+    assert found.mean == pytest.approx(0.6875)
     # Two prompts are redrawn as both the first, one each or both the second, with chances 1/4, 1/2 and 1/4.
-    assert found.low == pytest.approx(0.5)
+    assert found.low == pytest.approx(0.375)
     assert found.high == pytest.approx(1.0)
-    assert (found.num_prompts, found.num_comparisons) == (2, 5)
+    assert (found.num_prompts, found.num_comparisons) == (2, 6)
     assert found.num_open == 2
 
 

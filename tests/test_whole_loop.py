@@ -67,7 +67,7 @@ def test_one_turn_ends_with_the_new_checkpoints_answers_in_the_queue(turn: Turn)
     assert summary["new_tasks"] == 4 == waiting.count()
     sources = {c.source for task in waiting for c in task.completions.all()}
     assert sources == {turn.parent.uri, turn.checkpoint.uri}
-    assert summary["test_comparisons"] == 12
+    assert 0 < summary["test_comparisons"] <= 12
     assert 0 <= summary["win_rate_low"] <= summary["win_rate"] <= summary["win_rate_high"] <= 1
     assert all(summary[name] is not None for name in ("rm_accuracy", "rm_floor_length", "reward_first", "reward_last"))
     assert "win rate against its parent" in table(summary)

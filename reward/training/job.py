@@ -29,7 +29,9 @@ def train_reward_model(run: RunDirectory) -> Outcome:
     """Train on the training groups, center, measure on the held-out ones and save."""
     config = run.config(RewardConfig)
     torch.set_float32_matmul_precision(config.matmul_precision)
-    model = RewardModel.from_base(run.input("base"), seed=run.spec.seed, head_std=config.head_init_std).to(run.spec.device)
+    model = RewardModel.from_base(run.input("base"), seed=run.spec.seed, head_std=config.head_init_std).to(
+        run.spec.device
+    )
     dataset = load_groups(run.input("groups"), model.tokenizer, max_tokens=_longest(model, config))
     _note_left_out(run, dataset, config)
     _prepare(model, config)

@@ -56,7 +56,7 @@ class RewardModel(nn.Module):
     def from_base(cls, path: str | Path, *, seed: int, head_std: float | None = None) -> RewardModel:
         """Start from a language model: its backbone in float32 and a random head without bias.
 
-        `head_std` None is 1/sqrt(D + 1), the summarisation papers' choice, which supposes hidden states of unit variance.
+        `head_std` None is 1/sqrt(D + 1), the summarisation papers' choice, for hidden states of unit variance.
         """
         tokenizer = load_tokenizer(path)
         backbone = read_weights(AutoModel, Path(path), dtype=torch.float32)

@@ -85,7 +85,7 @@ def test_nothing_judged_is_no_win_rate(study: WinRateStudy) -> None:
 
 
 def test_win_rate_by_hand(cast: Cast, study: WinRateStudy) -> None:
-    """First prompt: win, tie, loss, and unrankable which is lost too: 1.5 / 4. Second: two wins, one of them revised."""
+    """First prompt: win, tie, loss, and unrankable, lost too: 1.5 / 4. Second: two wins, one of them revised."""
     said: dict[str, list[tuple[int | None, int | None]]] = {
         "First?": [(1, 2), (1, 1), (2, 1), (None, 1)],
         "Second?": [(1, 2), (2, 1)],

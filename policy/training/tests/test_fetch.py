@@ -7,6 +7,7 @@ import json
 import shutil
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
@@ -61,7 +62,7 @@ def wheel(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def write_gguf(model_dir: Path, path: Path) -> None:
     model, tokenizer = load_policy(model_dir)
-    config = model.config
+    config: Any = model.config
     writer = gguf.GGUFWriter(str(path), "llama")
     writer.add_block_count(config.num_hidden_layers)
     writer.add_context_length(config.max_position_embeddings)
@@ -74,9 +75,10 @@ def write_gguf(model_dir: Path, path: Path) -> None:
     writer.add_vocab_size(config.vocab_size)
     vocabulary = json.loads((model_dir / "tokenizer.json").read_text())["model"]
     writer.add_tokenizer_model("gpt2")
-    writer.add_token_list([tokenizer.hf.convert_ids_to_tokens(i) for i in range(len(tokenizer.hf))])
+    writer.add_token_list([str(tokenizer.hf.convert_ids_to_tokens(i)) for i in range(len(tokenizer.hf))])
     writer.add_token_types([3 if i < 3 else 1 for i in range(len(tokenizer.hf))])
     writer.add_token_merges([" ".join(merge) for merge in vocabulary["merges"]])
+    assert tokenizer.bos_id is not None
     writer.add_bos_token_id(tokenizer.bos_id)
     writer.add_eos_token_id(tokenizer.eos_id)
     writer.add_pad_token_id(tokenizer.eos_id)  # as in the real file: pad = eos
@@ -90,7 +92,7 @@ def write_gguf(model_dir: Path, path: Path) -> None:
     writer.close()
 
 
-def add_tensor(writer: gguf.GGUFWriter, name: str, value: torch.Tensor, config: object) -> None:
+def add_tensor(writer: gguf.GGUFWriter, name: str, value: torch.Tensor, config: Any) -> None:
     array = value.numpy()
     if "q_proj" in name or "k_proj" in name:  # GGUF keeps rotary pairs side by side
         heads = config.num_attention_heads if "q_proj" in name else config.num_key_value_heads

@@ -186,7 +186,8 @@ def test_sampling_writes_every_answer_of_every_model_once(
 ) -> None:
     other = build_tiny_model(tmp_path / "other", seed=5, initializer_range=0.08)
     inputs = {"prompts": write_prompts(tmp_path / "p.jsonl"), "model_0": base, "model_1": other}
-    config = {"per_prompt": 3, "sources": ["checkpoint:a", "checkpoint:b"], "max_new_tokens": 5}
+    sources = ["checkpoint:a", "checkpoint:b"]
+    config = {"per_prompt": 3, "sources": sources, "max_new_tokens": 5}
     path = make_run("run", "policy.sample", inputs, config)
 
     outcome = carry_out(path, sample_answers)
@@ -194,7 +195,7 @@ def test_sampling_writes_every_answer_of_every_model_once(
     rows = [json.loads(line) for line in outcome.artifacts["completions"].read_text().splitlines()]
     tokenizer = load_tokenizer(base)
     keys = [(row["source"], row["prompt_id"], row["sample_index"]) for row in rows]
-    expected = {(s, str(uuid.UUID(int=p)), i) for s in config["sources"] for p in range(6) for i in range(3)}
+    expected = {(s, str(uuid.UUID(int=p)), i) for s in sources for p in range(6) for i in range(3)}
     assert len(keys) == len(set(keys)) == 36
     assert set(keys) == expected
     for row in rows:

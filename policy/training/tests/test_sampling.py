@@ -70,7 +70,7 @@ def test_temperature_zero_is_greedy_decoding(prompts: list[list[int]]) -> None:
     answers = draw_all(build_llama(), prompts, temperature=0)
 
     for prompt, answer in zip(prompts, answers, strict=True):
-        expected = build_llama().generate(
+        expected = build_llama().generate(  # type: ignore[misc]
             torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt)), max_new_tokens=12, do_sample=False
         )
         assert answer.token_ids == expected[0, len(prompt) :].tolist()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,7 +134,7 @@ def test_researchers_train_and_others_may_not(scene: Scene) -> None:
     [
         ({}, 400, "invalid"),
         ({"base": 7, "seed": -1}, 400, "invalid"),
-        ({"base": f"checkpoint:{uuid.uuid4()}"}, 404, "model_not_found"),
+        ({"base": "checkpoint:00000000-0000-4000-8000-000000000000"}, 404, "model_not_found"),
         ({"base": "file:/etc/passwd"}, 400, "model_uri_invalid"),
         ({"base": "ours", "config": {"epochs": 0}}, 400, "config_invalid"),
         ({"base": "ours", "config": []}, 400, "invalid"),

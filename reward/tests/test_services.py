@@ -83,7 +83,7 @@ def test_training_is_queued_with_everything_it_needs(cast: Cast, base: Checkpoin
 @pytest.mark.parametrize(
     ("base_uri", "code"),
     [
-        (f"checkpoint:{uuid.uuid4()}", "model_not_found"),
+        ("checkpoint:00000000-0000-4000-8000-000000000000", "model_not_found"),
         ("checkpoint:theirs", "model_not_found"),
         ("checkpoint:7", "model_uri_invalid"),
         ("hf:org/name", "model_uri_invalid"),

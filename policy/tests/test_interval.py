@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from policy.intervals import interval
@@ -31,6 +31,7 @@ def test_bootstrap_of_a_coin_matches_its_normal_interval() -> None:
 
 
 @given(st.lists(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]), min_size=1, max_size=20))
+@example(means=[0.0, 0.0, 0.0])
 def test_interval_holds_the_mean_and_mirrors(means: list[float]) -> None:
     low, high = interval(means)
     mirrored_low, mirrored_high = interval([1 - value for value in means])

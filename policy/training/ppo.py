@@ -19,7 +19,7 @@ from policy.training.kl import KLController, make_controller
 from policy.training.learn import check_finite, learn, make_optimizer, set_learning_rates
 from policy.training.randomness import generator
 from policy.training.rollout import Rollout, judge, make_micro_batch, make_rollout, plan_rows
-from policy.training.sampling import Draw, Request, SampleProgress, sample
+from policy.training.sampling import Draw, Request, sample
 from policy.training.tell import Seconds, step_metrics
 from policy.training.trunk import Policy
 
@@ -60,7 +60,6 @@ def train(
     config: PPOConfig,
     state: PPOState,
     seed: int,
-    progress: Callable[[SampleProgress], None] | None = None,
 ) -> Iterator[StepMetrics]:
     """Run the steps that `state` has not run yet; policy and state change in place.
 
@@ -71,7 +70,7 @@ def train(
         step, clock = state.step + 1, Seconds()
 
         # 1. Act: draw a rollout.
-        rollout = act(policy, prompts, eos_id=eos_id, config=config, seed=seed, step=step, progress=progress)
+        rollout = act(policy, prompts, eos_id=eos_id, config=config, seed=seed, step=step)
         clock.lap("act")
 
         # 2. Judge: log-probabilities and values by the policy, the reference and the reward model.
@@ -128,7 +127,6 @@ def act(
     config: PPOConfig,
     seed: int,
     step: int,
-    progress: Callable[[SampleProgress], None] | None = None,
 ) -> Rollout:
     """Draw the answers of one step: the next prompts of an endless run of shuffled passes, answered side by side."""
     count = config.prompts_per_step
@@ -136,7 +134,7 @@ def act(
     asked = [prompts[index] for index in chosen for _ in range(config.answers_per_prompt)]
     requests = [Request(prompt, (seed, "act", step, index)) for index, prompt in enumerate(asked)]
     draw = Draw(max_new_tokens=config.max_new_tokens, temperature=config.temperature, batch_size=len(requests))
-    answers = sample(policy.sampler(), requests, draw=draw, eos_id=eos_id, progress=progress)
+    answers = sample(policy.sampler(), requests, draw=draw, eos_id=eos_id)
     return make_rollout(asked, answers, policy.head.device)
 
 

@@ -14,7 +14,6 @@ from policy.training.config import PPOConfig
 from policy.training.evaluate import Choice, evaluate
 from policy.training.ppo import PPOState, StepMetrics, train
 from policy.training.prompts import load_prompts, split_for_training
-from policy.training.sampling import SampleProgress
 from policy.training.trunk import Policy
 from reward.training.language_model import Tokenizer, load_policy, read_meta, save_policy
 from reward.training.reward_model import RewardModel
@@ -134,10 +133,6 @@ def _policy(model: torch.nn.Module, config: PPOConfig) -> Policy:
 def _train(job: Job) -> bool:
     """Run the loop with evaluations and checkpoints at step boundaries; False once cancelled."""
     run, config = job.run, job.config
-
-    def drawn(progress: SampleProgress) -> None:
-        run.progress("act", progress.done, progress.total, "answers")
-
     run.progress("train", job.state.step, config.steps, "steps")
     loop = train(
         policy=job.policy,
@@ -147,7 +142,6 @@ def _train(job: Job) -> bool:
         config=config,
         state=job.state,
         seed=run.spec.seed,
-        progress=drawn,
     )
     for told in loop:
         run.metrics(told.step, **told.values)

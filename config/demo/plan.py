@@ -1,4 +1,4 @@
-"""The demo's numbers, tuned on seeds 1 to 3 and frozen; `docs/performance.md` has what seeds 11 to 13 gave."""
+"""The demo's numbers. Tuned on seeds 1 to 3; `docs/performance.md` says what each seed gave."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one turn consists of: the demo's numbers, frozen after tuning on seeds 1-3."""
+"""What one turn consists of: the demo is one instance, the test on a tiny model another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo's numbers. Tuned on seeds 1 to 3; `docs/performance.md` says what each seed gave."""
+"""The demo's numbers. Seeds 1 to 3 are for tuning; `docs/performance.md` says what each seed gave."""
 
 from __future__ import annotations
 

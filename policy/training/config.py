@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Literal
+
+from reward.training.configuration import above_zero, at_least
 
 Precision = Literal["float32", "bfloat16-autocast"]
 MatmulPrecision = Literal["highest", "high", "medium"]
@@ -43,8 +44,8 @@ class SampleConfig:
 
     def __post_init__(self) -> None:
         for name in ("per_prompt", "max_new_tokens", "max_prompt_tokens", "batch_size"):
-            _at_least(name, getattr(self, name), 1)
-        _at_least("temperature", self.temperature, 0)
+            at_least(name, getattr(self, name), 1)
+        at_least("temperature", self.temperature, 0)
         _share("top_p", self.top_p)
 
 
@@ -90,12 +91,12 @@ class KLConfig:
 
     def __post_init__(self) -> None:
         for name in ("coefficient", "loss_coefficient"):
-            _at_least(name, getattr(self, name), 0)
-        _above_zero("target_kl_nats_per_sequence", self.target_kl_nats_per_sequence)
-        _at_least("horizon_answers", self.horizon_answers, 1)
+            at_least(name, getattr(self, name), 0)
+        above_zero("target_kl_nats_per_sequence", self.target_kl_nats_per_sequence)
+        at_least("horizon_answers", self.horizon_answers, 1)
         for name in ("stop_update_nats_per_token", "leash_kl_nats_per_sequence"):
             if getattr(self, name) is not None:
-                _above_zero(name, getattr(self, name))
+                above_zero(name, getattr(self, name))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,10 +128,10 @@ class CreditConfig:
     """Count the value estimate after the last token of an answer that was cut off."""
 
     def __post_init__(self) -> None:
-        _at_least("missing_eos_penalty", self.missing_eos_penalty, 0)
-        _above_zero("reward_scale", self.reward_scale)
+        at_least("missing_eos_penalty", self.missing_eos_penalty, 0)
+        above_zero("reward_scale", self.reward_scale)
         if self.reward_clip is not None:
-            _above_zero("reward_clip", self.reward_clip)
+            above_zero("reward_clip", self.reward_clip)
         for name in ("gamma", "lam"):
             _share(name, getattr(self, name))
 
@@ -192,15 +193,15 @@ class UpdateConfig:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "mini_batches", "micro_batch_size"):
-            _at_least(name, getattr(self, name), 1)
+            at_least(name, getattr(self, name), 1)
         for name in ("learning_rate", "value_learning_rate", "adam_eps", "max_grad_norm"):
-            _above_zero(name, getattr(self, name))
+            above_zero(name, getattr(self, name))
         for name in ("warmup_steps", "weight_decay", "value_coefficient", "entropy_coefficient", "clip_high"):
-            _at_least(name, getattr(self, name), 0)
+            at_least(name, getattr(self, name), 0)
         if not 0 <= self.clip_low < 1:
             raise ValueError(f"clip_low ({self.clip_low}) must be at least 0 and below 1")
         if self.value_clip is not None:
-            _above_zero("value_clip", self.value_clip)
+            above_zero("value_clip", self.value_clip)
         if self.dual_clip is not None and self.dual_clip <= 1 + self.clip_high:
             raise ValueError(f"dual_clip ({self.dual_clip}) must be above 1 + clip_high ({1 + self.clip_high})")
 
@@ -260,10 +261,10 @@ class PPOConfig:
     def __post_init__(self) -> None:
         counts = "steps answers_per_step answers_per_prompt max_new_tokens max_prompt_tokens"
         for name in f"{counts} eval_every eval_answers_per_prompt checkpoint_every_steps".split():
-            _at_least(name, getattr(self, name), 1)
-        _above_zero("temperature", self.temperature)
+            at_least(name, getattr(self, name), 1)
+        above_zero("temperature", self.temperature)
         if self.train_layers is not None:
-            _at_least("train_layers", self.train_layers, 1)
+            at_least("train_layers", self.train_layers, 1)
         if self.answers_per_step % self.answers_per_prompt:
             raise ValueError(
                 f"answers_per_step ({self.answers_per_step}) must be a multiple of"
@@ -278,16 +279,6 @@ class PPOConfig:
     def prompts_per_step(self) -> int:
         """Prompts in a rollout."""
         return self.answers_per_step // self.answers_per_prompt
-
-
-def _at_least(name: str, value: float, least: float) -> None:
-    if not (math.isfinite(value) and value >= least):
-        raise ValueError(f"{name} ({value}) must be at least {least}")
-
-
-def _above_zero(name: str, value: float) -> None:
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{name} ({value}) must be above 0")
 
 
 def _share(name: str, value: float) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
+
+from reward.training.configuration import above_zero, at_least
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,28 +66,18 @@ class RewardConfig:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "groups_per_step", "groups_per_forward", "checkpoint_every_steps", "bootstrap_samples"):
-            _at_least(name, getattr(self, name), 1)
-        _at_least("max_tokens", self.max_tokens, 2)
+            at_least(name, getattr(self, name), 1)
+        at_least("max_tokens", self.max_tokens, 2)
         if self.head_init_std is not None:
-            _at_least("head_init_std", self.head_init_std, 0)
+            at_least("head_init_std", self.head_init_std, 0)
         if self.train_layers is not None:
-            _at_least("train_layers", self.train_layers, 0)
+            at_least("train_layers", self.train_layers, 0)
         for name in ("learning_rate", "head_learning_rate", "adam_eps", "max_grad_norm"):
-            _above_zero(name, getattr(self, name))
+            above_zero(name, getattr(self, name))
         for name, value in (
             ("weight_decay", self.weight_decay),
             *((f"margins[{i}]", m) for i, m in enumerate(self.margins)),
         ):
-            _at_least(name, value, 0)
+            at_least(name, value, 0)
         if not 0 <= self.warmup_fraction < 1:
             raise ValueError(f"warmup_fraction ({self.warmup_fraction}) must be at least 0 and below 1")
-
-
-def _at_least(name: str, value: float, least: float) -> None:
-    if not (math.isfinite(value) and value >= least):
-        raise ValueError(f"{name} ({value}) must be at least {least}")
-
-
-def _above_zero(name: str, value: float) -> None:
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{name} ({value}) must be above 0")

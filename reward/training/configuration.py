@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import inspect
 import itertools
+import math
 import textwrap
 import types
 from collections.abc import Mapping
@@ -120,3 +121,15 @@ def _write(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [_write(item) for item in value]
     return value
+
+
+def at_least(name: str, value: float, least: float) -> None:
+    """Raises ValueError, naming both numbers, unless `value` is finite and at least `least`."""
+    if not (math.isfinite(value) and value >= least):
+        raise ValueError(f"{name} ({value}) must be at least {least}")
+
+
+def above_zero(name: str, value: float) -> None:
+    """Raises ValueError unless `value` is finite and above 0."""
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"{name} ({value}) must be above 0")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from django.db import transaction
@@ -38,7 +36,7 @@ def freeze_snapshot(*, campaign: Campaign, by: User | None) -> Snapshot:
     Campaign.objects.select_for_update().get(pk=campaign.pk)
     groups = build_groups(campaign)
     _refuse_too_few(groups)
-    stored = _store_bytes(groups.data)
+    stored = store().put_bytes(groups.data).sha256
     latest = campaign.snapshots.order_by("-number").first()
     if latest is not None and latest.sha256 == stored:
         return latest
@@ -75,13 +73,6 @@ def _refuse_too_few(groups: Groups) -> None:
         status=409,
         details={"train_pairs": train, "heldout_pairs": heldout},
     )
-
-
-def _store_bytes(data: bytes) -> str:
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "groups.jsonl"
-        path.write_bytes(data)
-        return store().put_file(path).sha256
 
 
 @transaction.atomic

@@ -62,6 +62,13 @@ class ArtifactStore:
             self._blobs.put(sha256, Path(path), is_ours=is_ours)
         return Stored(sha256, Path(path).stat().st_size)
 
+    def put_bytes(self, data: bytes, *, tick: Tick = nothing) -> Stored:
+        """Store what is at hand in memory, as a file."""
+        sha256 = hashlib.sha256(data).hexdigest()
+        if not self._is_intact(sha256, tick):
+            self._blobs.put_bytes(sha256, data)
+        return Stored(sha256, len(data))
+
     def put_directory(self, path: Path, *, is_ours: bool = False, tick: Tick = nothing) -> Stored:
         """Store every file below a directory, then the manifest that lists them.
 
@@ -73,10 +80,7 @@ class ArtifactStore:
             stored = self.put_file(file, is_ours=is_ours, tick=tick)
             files[file.relative_to(path).as_posix()] = {"sha256": stored.sha256, "bytes": stored.num_bytes}
         data = json.dumps({"files": files}, sort_keys=True, separators=(",", ":")).encode()
-        sha256 = hashlib.sha256(data).hexdigest()
-        if not self._is_intact(sha256, tick):
-            self._blobs.put_bytes(sha256, data)
-        return Stored(sha256, sum(entry["bytes"] for entry in files.values()))
+        return Stored(self.put_bytes(data, tick=tick).sha256, sum(entry["bytes"] for entry in files.values()))
 
     def exists(self, sha256: str) -> bool:
         return bool(SHA256.fullmatch(sha256)) and self._blobs.exists(sha256)

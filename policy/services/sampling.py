@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from django.db import transaction
@@ -32,10 +30,8 @@ RATE_PRIORITY = 40
 def write_prompts(prompts: Sequence[Prompt]) -> str:
     """Store prompts as prompts.jsonl and return its hash."""
     rows = [{"id": str(p.public_id), "split": p.split, "messages": p.messages} for p in prompts]
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "prompts.jsonl"
-        path.write_text("".join(json.dumps(row, sort_keys=True) + "\n" for row in rows), encoding="utf-8")
-        return store().put_file(path).sha256
+    data = "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows).encode()
+    return store().put_bytes(data).sha256
 
 
 @transaction.atomic

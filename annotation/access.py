@@ -23,13 +23,6 @@ def campaigns_seen_by(user: User | AnonymousUser) -> QuerySet[Campaign]:
     return Campaign.objects.filter(workspace__in=workspaces_of(user, STAFF)).select_related("workspace").order_by("-pk")
 
 
-def campaigns_managed_by(user: User | AnonymousUser) -> QuerySet[Campaign]:
-    """Campaigns that the user may change, newest first."""
-    return (
-        Campaign.objects.filter(workspace__in=workspaces_of(user, MANAGES)).select_related("workspace").order_by("-pk")
-    )
-
-
 def campaigns_worked_by(user: User | AnonymousUser) -> QuerySet[Campaign]:
     """Open campaigns in which the user has a seat, by name."""
     return (

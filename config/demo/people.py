@@ -7,10 +7,10 @@ import os
 import secrets
 from pathlib import Path
 
-from django.contrib.auth.hashers import make_password
 from django.db import transaction
 
-from accounts.models import Role, User, Workspace, WorkspaceMembership
+from accounts.models import Role, User, Workspace
+from accounts.services import add_member_to_workspace, create_user
 from config.demo.turn import People
 
 WORKSPACE = "Demo lab"
@@ -24,13 +24,16 @@ def demo_people(logins: Path) -> People:
     workspace, _created = Workspace.objects.get_or_create(name=WORKSPACE)
     users = {name: _user(name, passwords[name]) for name in NAMES}
     for name, role in (("manager", Role.MANAGER), ("researcher", Role.RESEARCHER)):
-        WorkspaceMembership.objects.get_or_create(workspace=workspace, user=users[name], defaults={"role": role})
+        if not workspace.memberships.filter(user=users[name]).exists():
+            add_member_to_workspace(workspace=workspace, user=users[name], role=role)
     return People(workspace, users["manager"], users["researcher"], users["labeler"])
 
 
 def _user(name: str, password: str) -> User:
-    user, created = User.objects.get_or_create(username=name, defaults={"password": make_password(password)})
-    if not created and not user.check_password(password):
+    user = User.objects.filter(username=name).first()
+    if user is None:
+        return create_user(username=name, password=password)
+    if not user.check_password(password):
         user.set_password(password)
         user.save(update_fields=["password"])
     return user

@@ -7,7 +7,8 @@ from typing import Literal
 
 from reward.training.configuration import above_zero, at_least
 
-Precision = Literal["float32", "bfloat16-autocast"]
+Precision = Literal["auto", "float32", "bfloat16-autocast"]
+WeightFormat = Literal["auto", "float32", "bfloat16"]
 MatmulPrecision = Literal["highest", "high", "medium"]
 
 
@@ -36,8 +37,8 @@ class SampleConfig:
     batch_size: int = 32
     """Answers drawn side by side."""
 
-    weights: Literal["float32", "bfloat16"] = "float32"
-    """Number format of the weights while sampling."""
+    weights: WeightFormat = "float32"
+    """Number format of the weights while sampling; auto is bfloat16 where the machine multiplies it itself."""
 
     matmul_precision: MatmulPrecision = "highest"
     """Internal precision of float32 matrix products; medium allows bfloat16, much faster on some machines."""
@@ -232,13 +233,15 @@ class PPOConfig:
     """Train only the last so many transformer layers and the final norm; empty trains everything."""
 
     precision: Precision = "float32"
-    """Number format of the trunk's matrix products. Weights, head and loss are always float32."""
+    """Number format of the trunk's matrix products; auto is bfloat16 where the machine multiplies it itself. Weights,
+    head and loss are always float32."""
 
     matmul_precision: MatmulPrecision = "highest"
     """Internal precision of float32 matrix products; medium allows bfloat16, much faster on some machines."""
 
-    rollout_weights: Literal["float32", "bfloat16"] = "float32"
-    """Number format of the weights that draw answers; bfloat16 draws from a rounded copy, much faster on CPU."""
+    rollout_weights: WeightFormat = "float32"
+    """Number format of the weights that draw answers; bfloat16 draws from a rounded copy, and auto does so where the
+    machine multiplies it itself."""
 
     eval_every: int = 5
     """PPO steps between measurements on the validation prompts."""

@@ -16,6 +16,7 @@ from policy.training.ppo import PPOState, StepMetrics, train
 from policy.training.prompts import load_prompts, split_for_training
 from policy.training.trunk import Policy
 from reward.training.language_model import Tokenizer, load_policy, read_meta, save_policy
+from reward.training.precision import use_bfloat16
 from reward.training.reward_model import RewardModel
 from reward.training.rundir import Outcome, RunDirectory, TrainingRefused
 
@@ -99,7 +100,7 @@ def _load(run: RunDirectory) -> Job:
         )
         run.note("no_validation_prompts", message, level="warning")
         validation = train_prompts
-    policy = _policy(model.to(run.spec.device), config)
+    policy = _policy(run, model.to(run.spec.device), config)
     job = Job(
         run=run,
         config=config,
@@ -118,13 +119,13 @@ def _load(run: RunDirectory) -> Job:
     return job
 
 
-def _policy(model: torch.nn.Module, config: PPOConfig) -> Policy:
+def _policy(run: RunDirectory, model: torch.nn.Module, config: PPOConfig) -> Policy:
     try:
         return Policy(
             model,
             train_layers=config.train_layers,
-            autocast=config.precision == "bfloat16-autocast",
-            sampler_dtype=torch.bfloat16 if config.rollout_weights == "bfloat16" else None,
+            autocast=use_bfloat16(run, "precision", config.precision),
+            sampler_dtype=torch.bfloat16 if use_bfloat16(run, "rollout_weights", config.rollout_weights) else None,
         )
     except ValueError as error:
         raise TrainingRefused(f"The configuration of this run cannot be used: {error}.", code="bad_config") from None

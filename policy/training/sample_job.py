@@ -14,6 +14,7 @@ from policy.training.config import SampleConfig
 from policy.training.prompts import Prompt, load_prompts
 from policy.training.sampling import Answer, Draw, Request, SampleProgress, sample
 from reward.training.language_model import Tokenizer, decode, load_policy
+from reward.training.precision import use_bfloat16
 from reward.training.rundir import Outcome, RunDirectory, TrainingRefused
 
 
@@ -30,19 +31,22 @@ def sample_answers(run: RunDirectory) -> Outcome:
         message = f"This run has {len(names)} models but names {len(config.sources)} sources; start it again."
         raise TrainingRefused(message, code="bad_config")
     path = run.artifact_path("completions.jsonl")
+    dtype = torch.bfloat16 if use_bfloat16(run, "weights", config.weights) else torch.float32
     answers: list[Answer] = []
     try:
         with path.open("w", encoding="utf-8") as out:
             for index, name in enumerate(names):
-                answers += _sample_model(run, config, run.input(name), index, out)
+                answers += _sample_model(run, config, run.input(name), index, dtype, out)
     except _Cancelled:
         path.unlink(missing_ok=True)
         return Outcome(status="cancelled")
     return Outcome(metrics=_summary(answers), artifacts={"completions": path})
 
 
-def _sample_model(run: RunDirectory, config: SampleConfig, folder: Path, index: int, out: IO[str]) -> list[Answer]:
-    model, tokenizer = load_policy(folder, dtype=getattr(torch, config.weights))
+def _sample_model(
+    run: RunDirectory, config: SampleConfig, folder: Path, index: int, dtype: torch.dtype, out: IO[str]
+) -> list[Answer]:
+    model, tokenizer = load_policy(folder, dtype=dtype)
     model.to(run.spec.device)
     prompts = load_prompts(
         run.input("prompts"),

@@ -52,8 +52,9 @@ class RewardConfig:
     max_tokens: int = 1024
     """Longest prompt with answer, in tokens. A longer answer is reported and left out, never cut."""
 
-    precision: Literal["float32", "bfloat16-autocast"] = "float32"
-    """Number format of the backbone's matrix products. Weights, head and loss are always float32."""
+    precision: Literal["auto", "float32", "bfloat16-autocast"] = "float32"
+    """Number format of the backbone's matrix products; auto is bfloat16 where the machine multiplies it itself.
+    Weights, head and loss are always float32."""
 
     matmul_precision: Literal["highest", "high", "medium"] = "highest"
     """Internal precision of float32 matrix products; medium allows bfloat16, much faster on some machines."""

@@ -12,6 +12,7 @@ from reward.training import evaluation
 from reward.training.config import RewardConfig
 from reward.training.groups import Dataset, Group, load_groups
 from reward.training.language_model import read_meta
+from reward.training.precision import use_bfloat16
 from reward.training.reward_model import RewardModel
 from reward.training.rundir import Outcome, RunDirectory, TrainingRefused
 from reward.training.state import load_state, save_state
@@ -34,7 +35,7 @@ def train_reward_model(run: RunDirectory) -> Outcome:
     )
     dataset = load_groups(run.input("groups"), model.tokenizer, max_tokens=_longest(model, config))
     _note_left_out(run, dataset, config)
-    _prepare(model, config)
+    _prepare(run, model, config)
     steps = _train(run, model, dataset, config)
     if steps is None:
         return Outcome(status="cancelled")
@@ -125,8 +126,8 @@ def _longest(model: RewardModel, config: RewardConfig) -> int:
     return min(config.max_tokens, positions)
 
 
-def _prepare(model: RewardModel, config: RewardConfig) -> None:
-    if config.precision == "bfloat16-autocast":
+def _prepare(run: RunDirectory, model: RewardModel, config: RewardConfig) -> None:
+    if use_bfloat16(run, "precision", config.precision):
         model.autocast_dtype = torch.bfloat16
     try:
         model.train_only_last(config.train_layers)

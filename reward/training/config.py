@@ -31,6 +31,14 @@ class RewardConfig:
     """Standard deviation of the new head's weights; empty is 1/sqrt(hidden size + 1). With few prompts take 0: what a
     random head says of an answer is noise that a short training does not unlearn."""
 
+    probe_l2: float | None = None
+    """Start the head as a linear probe, fitted to the rankings on frozen features with this penalty on its squared
+    norm; empty starts it at random. With few rankings 1 is a good penalty."""
+
+    backbone_layers: int | None = None
+    """Keep only the first so many transformer layers and read the score there; empty keeps all. The middle layers of a
+    language model often know more about an answer than the last ones, and cost less."""
+
     warmup_fraction: float = 0.1
     """Share of the steps in which the learning rate rises linearly; then it falls linearly to zero."""
 
@@ -71,6 +79,10 @@ class RewardConfig:
         at_least("max_tokens", self.max_tokens, 2)
         if self.head_init_std is not None:
             at_least("head_init_std", self.head_init_std, 0)
+        if self.probe_l2 is not None:
+            above_zero("probe_l2", self.probe_l2)
+        if self.backbone_layers is not None:
+            at_least("backbone_layers", self.backbone_layers, 1)
         if self.train_layers is not None:
             at_least("train_layers", self.train_layers, 0)
         for name in ("learning_rate", "head_learning_rate", "adam_eps", "max_grad_norm"):

@@ -13,6 +13,7 @@ from reward.training.config import RewardConfig
 from reward.training.groups import Dataset, Group, load_groups
 from reward.training.language_model import read_meta
 from reward.training.precision import use_bfloat16
+from reward.training.probe import fit_probe
 from reward.training.reward_model import RewardModel
 from reward.training.rundir import Outcome, RunDirectory, TrainingRefused
 from reward.training.state import load_state, save_state
@@ -30,12 +31,9 @@ def train_reward_model(run: RunDirectory) -> Outcome:
     """Train on the training groups, center, measure on the held-out ones and save."""
     config = run.config(RewardConfig)
     torch.set_float32_matmul_precision(config.matmul_precision)
-    model = RewardModel.from_base(run.input("base"), seed=run.spec.seed, head_std=config.head_init_std).to(
-        run.spec.device
-    )
+    model = _start(run, config)
     dataset = load_groups(run.input("groups"), model.tokenizer, max_tokens=_longest(model, config))
     _note_left_out(run, dataset, config)
-    _prepare(run, model, config)
     steps = _train(run, model, dataset, config)
     if steps is None:
         return Outcome(status="cancelled")
@@ -54,6 +52,8 @@ def _train(run: RunDirectory, model: RewardModel, dataset: Dataset, config: Rewa
     checkpoint = run.latest_checkpoint()
     if checkpoint is not None:
         progress = load_state(checkpoint[1], model, optimizer)
+    elif config.probe_l2 is not None and not _probe(run, model, dataset.train, config, config.probe_l2):
+        return None
     total = num_steps(len(dataset.train), config)
     loop = train(
         model=model, optimizer=optimizer, groups=dataset.train, config=config, seed=run.spec.seed, progress=progress
@@ -126,13 +126,33 @@ def _longest(model: RewardModel, config: RewardConfig) -> int:
     return min(config.max_tokens, positions)
 
 
-def _prepare(run: RunDirectory, model: RewardModel, config: RewardConfig) -> None:
-    if use_bfloat16(run, "precision", config.precision):
-        model.autocast_dtype = torch.bfloat16
+def _start(run: RunDirectory, config: RewardConfig) -> RewardModel:
     try:
+        model = RewardModel.from_base(
+            run.input("base"), seed=run.spec.seed, head_std=config.head_init_std, layers=config.backbone_layers
+        )
         model.train_only_last(config.train_layers)
     except ValueError as error:
         raise TrainingRefused(f"The configuration of this run cannot be used: {error}.", code="bad_config") from None
+    if use_bfloat16(run, "precision", config.precision):
+        model.autocast_dtype = torch.bfloat16
+    return model.to(run.spec.device)
+
+
+def _probe(run: RunDirectory, model: RewardModel, groups: Sequence[Group], config: RewardConfig, l2: float) -> bool:
+    """Fit the head on frozen features; False once cancelled."""
+    features = []
+    for done, group in enumerate(groups, start=1):
+        features.append(model.features(group.sequences()))
+        run.progress("probe", done, len(groups), "prompts")
+        if run.cancelled():
+            return False
+    probe = fit_probe(torch.cat(features), groups, l2=l2, margins=config.margins)
+    with torch.no_grad():
+        model.head_weight.copy_(probe.head_weight)
+        model.log_tie.copy_(probe.log_tie)
+    run.note("probe_fitted", f"The head starts as a linear probe with a training loss of {probe.loss:.3f} nats.")
+    return True
 
 
 def _note_left_out(run: RunDirectory, dataset: Dataset, config: RewardConfig) -> None:

@@ -53,14 +53,23 @@ class RewardModel(nn.Module):
         self.score_std = 1.0
 
     @classmethod
-    def from_base(cls, path: str | Path, *, seed: int, head_std: float | None = None) -> RewardModel:
+    def from_base(
+        cls, path: str | Path, *, seed: int, head_std: float | None = None, layers: int | None = None
+    ) -> RewardModel:
         """Start from a language model: its backbone in float32 and a random head without bias.
 
-        `head_std` None is 1/sqrt(D + 1), the summarisation papers' choice, for hidden states of unit variance.
+        Args:
+            head_std: None is 1/sqrt(D + 1), the summarisation papers' choice, for hidden states of unit variance.
+            layers: keep only the first so many transformer layers, followed by the final norm; None keeps all.
+
+        Raises:
+            ValueError: more layers than the model has.
         """
         tokenizer = load_tokenizer(path)
         backbone = read_weights(AutoModel, Path(path), dtype=torch.float32)
         use_pad_token(backbone, tokenizer)
+        if layers is not None:
+            _keep_first(backbone, layers)
         model = cls(backbone, tokenizer)
         generator = torch.Generator().manual_seed(seed)
         std = 1 / math.sqrt(model.head_weight.numel() + 1) if head_std is None else head_std
@@ -113,13 +122,26 @@ class RewardModel(nn.Module):
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """[B] float32 scores. ids: [B, L] int64, padded on the right with any id; lengths: [B] int64."""
-        device, dtype = ids.device.type, self.autocast_dtype
-        with torch.autocast(device, dtype=dtype, enabled=dtype is not None):
-            hidden = self.backbone(input_ids=ids, use_cache=False).last_hidden_state
-        return last_token_scores(hidden, lengths, self.head_weight, self.head_bias)
+        return last_token_scores(self._hidden(ids), lengths, self.head_weight, self.head_bias)
 
     def score(self, sequences: Sequence[Sequence[int]]) -> Tensor:
         """[N] float32 scores of token sequences (prompt and answer, EOS included), each scored once, with gradient."""
+        scores: Tensor = self(*self._pad(sequences))
+        return scores
+
+    @torch.no_grad()
+    def features(self, sequences: Sequence[Sequence[int]]) -> Tensor:
+        """[N, D] float32 hidden states of each sequence's last token: what the head reads. Without gradient."""
+        ids, lengths = self._pad(sequences)
+        return self._hidden(ids)[torch.arange(len(ids), device=ids.device), lengths - 1].float()
+
+    def _hidden(self, ids: Tensor) -> Tensor:
+        device, dtype = ids.device.type, self.autocast_dtype
+        with torch.autocast(device, dtype=dtype, enabled=dtype is not None):
+            hidden: Tensor = self.backbone(input_ids=ids, use_cache=False).last_hidden_state
+        return hidden
+
+    def _pad(self, sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         lengths = [len(sequence) for sequence in sequences]
         if not lengths or min(lengths) < 1:
             raise ValueError(f"score needs sequences of at least 1 token, got lengths {lengths}")
@@ -127,8 +149,7 @@ class RewardModel(nn.Module):
         ids = torch.full((len(lengths), max(lengths)), self.tokenizer.fill_id, dtype=torch.int64)
         for row, sequence in enumerate(sequences):
             ids[row, : len(sequence)] = torch.tensor(sequence, dtype=torch.int64)
-        scores: Tensor = self(ids.to(device), torch.tensor(lengths, device=device))
-        return scores
+        return ids.to(device), torch.tensor(lengths, device=device)
 
     def train_only_last(self, layers: int | None) -> None:
         """Freeze embeddings and all but the last `layers` transformer layers; None trains everything.
@@ -152,3 +173,14 @@ class RewardModel(nn.Module):
         self.head_bias -= scores.mean()
         self.score_mean = 0.0
         self.score_std = float(scores.std(unbiased=True)) if scores.numel() > 1 else 1.0
+
+
+def _keep_first(backbone: nn.Module, layers: int) -> None:
+    """Cut the backbone after its first `layers` transformer layers, in its config too, which a saved copy goes by."""
+    blocks, config = backbone.layers, backbone.config
+    if layers > len(blocks):  # type: ignore[arg-type]
+        raise ValueError(f"backbone_layers ({layers}) must be at most the model's {len(blocks)} layers")  # type: ignore[arg-type]
+    backbone.layers = blocks[:layers]  # type: ignore[index]
+    config.num_hidden_layers = layers  # type: ignore[union-attr]
+    if getattr(config, "layer_types", None):
+        config.layer_types = config.layer_types[:layers]  # type: ignore[union-attr, index]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -77,6 +78,19 @@ def test_a_run_learns_and_reports_accuracy_beside_floor_and_ceiling(
     assert model.score_std == pytest.approx(metrics["rm_score_std_train"])
 
 
+def test_a_run_starts_from_the_probe_and_says_so(make_run: MakeRun, tiny: Path, groups_file: Path) -> None:
+    still = {"learning_rate": 1e-9, "head_learning_rate": 1e-9}
+    run = make_run(inputs={"base": tiny, "groups": groups_file}, probe_l2=0.1, **still)
+
+    assert finish(run) == 0, (run / "log.txt").read_text()
+
+    events = read_events(run)
+    assert "probe_fitted" in [event.get("code") for event in events]
+    losses = [event["metrics"]["loss"] for event in events if event["type"] == "metrics"]
+    assert losses[0] < math.log(3) - 0.1  # a head of zeros with equal odds of a tie would say ln 3
+    assert read_outcome(run)["metrics"]["rm_accuracy"] > 0.7
+
+
 def test_a_run_killed_and_resumed_equals_one_never_stopped(make_run: MakeRun, tiny: Path, groups_file: Path) -> None:
     settings = {**FAST, "epochs": 16, "checkpoint_every_steps": 7}
     inputs = {"base": tiny, "groups": groups_file}
@@ -130,6 +144,8 @@ def test_cancel_ends_the_run_at_the_next_step(make_run: MakeRun, tiny: Path, gro
         ({"config": {"epochs": 0}}, "bad_config"),
         ({"config": {"epoch": 1}}, "bad_config"),
         ({"config": {"train_layers": 3}}, "bad_config"),
+        ({"config": {"backbone_layers": 3}}, "bad_config"),
+        ({"config": {"backbone_layers": 1, "train_layers": 2}}, "bad_config"),
         ({"base": "nowhere"}, "input_missing"),
         ({"groups": [make_group(1, "validation")]}, "too_few_rankings"),
         ({"groups": [make_group(1, "train")]}, "no_heldout_pairs"),

@@ -31,6 +31,22 @@ def test_a_score_is_the_head_on_the_last_real_token(model: RewardModel, tiny: Pa
             assert float(score) == pytest.approx(float(hidden @ model.head_weight) + 0.5, abs=1e-5)
 
 
+def test_a_backbone_of_fewer_layers_is_the_models_own_first_layers(tiny: Path, tmp_path: Path) -> None:
+    policy, _ = load_policy(tiny)
+    norm = policy.get_submodule("model.norm")
+    model = RewardModel.from_base(tiny, seed=0, layers=1)
+    with torch.no_grad():
+        scores = model.score(SEQUENCES)
+        for sequence, score in zip(SEQUENCES, scores, strict=True):
+            first = policy(torch.tensor([sequence]), output_hidden_states=True).hidden_states[1][0, -1]
+            assert float(score) == pytest.approx(float(norm(first) @ model.head_weight), abs=1e-5)
+    model.save(tmp_path / "rm", meta={})
+    again = RewardModel.load(tmp_path / "rm")
+    assert len(list(again.backbone.get_submodule("layers").children())) == 1
+    with torch.no_grad():
+        assert torch.equal(again.score(SEQUENCES), scores)
+
+
 def test_padding_is_never_seen(model: RewardModel) -> None:
     lengths = torch.tensor([3, 5])
     ids = torch.tensor([[1, 70, 2, 0, 0], [1, 70, 71, 72, 2]])

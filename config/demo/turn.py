@@ -62,18 +62,18 @@ def run_turn(spec: TurnSpec, people: People, progress: Progress) -> Turn:
     Raises:
         Refused: a service turned a step down, or a run did not succeed.
     """
-    with progress.phase("Base model", budget_seconds=180):
+    with progress.phase("Base model", budget_seconds=120):
         parent = base_checkpoint(spec, people, progress)
     with progress.phase("Campaign", budget_seconds=10):
         campaign = open_demo_campaign(spec, people, parent)
-    with progress.phase("Answers of the base model", budget_seconds=180):
+    with progress.phase("Answers of the base model", budget_seconds=150):
         wait_for(_sample(spec, people, campaign, parent), progress)
     with progress.phase("Rankings by simulated labelers", budget_seconds=60):
         rank(spec.crew, campaign, people, spec.seed, Purpose.COLLECT, progress)
-    with progress.phase("Reward model", budget_seconds=240):
+    with progress.phase("Reward model", budget_seconds=210):
         snapshot = freeze_snapshot(campaign=campaign, by=people.researcher)
         reward_model = _train_reward_model(spec, people, snapshot, parent, progress)
-    with progress.phase("PPO", budget_seconds=660):
+    with progress.phase("PPO", budget_seconds=600):
         ppo = start_ppo(
             checkpoint=parent,
             reward_model=reward_model,
@@ -85,7 +85,7 @@ def run_turn(spec: TurnSpec, people: People, progress: Progress) -> Turn:
         checkpoint = Checkpoint.objects.get(run=wait_for(ppo, progress))
     with progress.phase("New answers into the queue", budget_seconds=60):
         wait_for(_follow_run(campaign, ppo), progress)
-    with progress.phase("Win rate on test prompts", budget_seconds=180):
+    with progress.phase("Win rate on test prompts", budget_seconds=240):
         study = _judge(spec, people, campaign, parent, checkpoint, progress)
     return Turn(campaign, snapshot, reward_model, parent, checkpoint, ppo, study)
 

@@ -102,5 +102,10 @@ def queue_of(name: str) -> str:
     return _kinds[name].queue if name in _kinds else DEFAULT_QUEUE
 
 
+def kind_title(name: str) -> str:
+    """What people call a kind; its name for one that is not installed."""
+    return str(_kinds[name].title) if name in _kinds else name
+
+
 def all_kinds() -> list[RunKind]:
     return [_kinds[name] for name in sorted(_kinds)]

@@ -7,6 +7,7 @@ import math
 from django import template
 from django.utils.translation import gettext as _
 
+from runs import kinds
 from runs.metric_help import MetricHelp, metric_help
 
 register = template.Library()
@@ -40,6 +41,11 @@ def figure(value: object) -> str:
 @register.filter
 def described(name: str) -> MetricHelp:
     return metric_help(name)
+
+
+@register.filter
+def kind_title(name: str) -> str:
+    return kinds.kind_title(name)
 
 
 @register.filter

@@ -15,6 +15,11 @@ class MetricHelp(NamedTuple):
     help: str | Promise
     healthy: str | Promise = ""
 
+    @property
+    def is_share(self) -> bool:
+        """Whether the value is a share of 0 to 1, which pages show as per cent."""
+        return self.unit == SHARE
+
 
 REWARD = _("reward")
 NATS = _("nats")

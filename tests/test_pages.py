@@ -351,6 +351,18 @@ def test_what_the_first_page_loads_is_small() -> None:
     assert sum(len(gzip.compress(path.read_bytes())) for path in ours) < 120_000
 
 
+def test_shares_read_as_per_cent_and_other_figures_keep_their_unit(cast: Cast, models: Models) -> None:
+    client = signed_in(cast.researcher)
+
+    version = client.get(reverse("reward:version-detail", args=[models.version.public_id])).content.decode()
+    run = client.get(reverse("runs:run-detail", args=[models.version.run.public_id])).content.decode()
+
+    for page in (version, run):
+        assert "74.2 %" in page
+        assert "0.742" not in page
+        assert ">861<" in re.sub(r"\s+", "", page)
+
+
 def test_vendored_files_are_what_their_readme_says() -> None:
     import hashlib
 

@@ -14,7 +14,12 @@ from config.embedded.layout import Layout
 
 def processes_of(directory: Path) -> list[str]:
     """Command lines of all processes but this one that work in `directory` or below, or name it."""
-    found = []
+    return list(commands_by_pid(directory).values())
+
+
+def commands_by_pid(directory: Path) -> dict[int, str]:
+    """The same, by process id."""
+    found = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
@@ -24,7 +29,7 @@ def processes_of(directory: Path) -> list[str]:
         except OSError:
             continue
         if str(directory) in command or working_directory.startswith(str(directory)):
-            found.append(command)
+            found[int(entry.name)] = command
     return found
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import re
 import signal
 import socket
 import subprocess
@@ -18,7 +20,7 @@ from accounts.errors import Refused
 from config.demo import progress as demo_progress
 from config.demo.progress import Progress, clock
 from config.demo.report import summarise, table
-from config.demo.site import running_site
+from config.demo.site import require_running, running_site
 from config.demo.turn import Turn
 from config.embedded.layout import PROJECT
 from runs.models import RunMetric
@@ -32,7 +34,7 @@ from tests.loop import (
     make_study,
     ranked_campaign,
 )
-from tests.processes import eventually, layout_of, processes_of
+from tests.processes import commands_by_pid, eventually, layout_of, processes_of
 
 PROMISED = {
     *("rankings", "agreement_alpha", "rm_accuracy", "rm_accuracy_low", "rm_accuracy_high", "rm_floor_length"),
@@ -225,6 +227,44 @@ def test_a_demo_that_is_ended_while_it_starts_leaves_nothing(
         return
     assert demo.returncode == 0, printed
     assert printed.splitlines()[1:] == ["", "Stopped; everything that was started has ended."]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's parent-death signal is Linux's own")
+def test_a_demo_whose_site_falls_ends_with_a_sentence_and_leaves_nothing(site_environment: dict[str, str]) -> None:
+    var = Path(site_environment["PLUMBLINE_VAR"])
+    environment = {**site_environment, "PORT": str(free_port())}
+    command = [sys.executable, "-u", "manage.py", "demo"]
+    with subprocess.Popen(command, cwd=PROJECT, env=environment, **PIPED) as demo:  # type: ignore[call-overload]
+        for line in demo.stdout:
+            if line.startswith("[1/8]"):
+                break
+        (site,) = (pid for pid, command in commands_by_pid(var).items() if " up " in command)
+
+        os.kill(site, signal.SIGKILL)
+        printed, _ = demo.communicate(timeout=60)
+
+    assert demo.returncode == 1
+    assert re.fullmatch(
+        r"CommandError: The (site ended|database went away) while the demo ran; the logs in \S+ say why\. "
+        r"Run the command again\.",
+        printed.splitlines()[-1],
+    )
+    assert "Traceback" not in printed
+    assert eventually(lambda: processes_of(var) + processes_of(layout_of(var).root) == [])
+
+
+def test_waiting_for_a_site_that_has_ended_is_refused(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as site:
+        require_running(site, logs=tmp_path)
+        site.kill()
+        site.wait()
+        progress = Progress(num_phases=1, out=io.StringIO(), check=lambda: require_running(site, logs=tmp_path))
+
+        with pytest.raises(Refused, match="The site ended while the demo ran") as refused:
+            progress.pause(60)
+
+    assert refused.value.code == "site_lost"
 
 
 def free_port() -> int:

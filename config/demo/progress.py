@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple, TextIO
 
@@ -24,11 +24,16 @@ def clock(seconds: float) -> str:
 
 
 class Progress:
-    """Writes one line per phase; on a terminal the line is redrawn, in a log it is repeated every 15 seconds."""
+    """Writes one line per phase; on a terminal the line is redrawn, in a log it is repeated every 15 seconds.
 
-    def __init__(self, *, num_phases: int, out: TextIO | None = None) -> None:
+    Args:
+        check: called at every pause; raises where waiting has become useless.
+    """
+
+    def __init__(self, *, num_phases: int, out: TextIO | None = None, check: Callable[[], None] = lambda: None) -> None:
         self.times: list[PhaseTime] = []
         self._out = out or sys.stdout
+        self._check = check
         self._num_phases = num_phases
         self._head = ""
         self._started = 0.0
@@ -55,6 +60,11 @@ class Progress:
             eta_seconds = spent / done * (total - done)
         eta = f", ETA {clock(eta_seconds)}" if eta_seconds is not None else ""
         self._write(f"{done:g}/{total:g} {unit}, {clock(spent)}{eta}")
+
+    def pause(self, seconds: float) -> None:
+        """Wait a moment for somebody else's work."""
+        self._check()
+        time.sleep(seconds)
 
     def _write(self, text: str, *, force: bool = False) -> None:
         now = time.monotonic()

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from django.conf import settings
+from django.db import OperationalError
 
 from accounts.errors import Refused
 from config.embedded import EmbeddedError
@@ -30,7 +31,8 @@ def running_site(*, port: int, logs: Path) -> Iterator[subprocess.Popen[bytes]]:
     Call it from the main thread: however this process ends, the kernel then asks the site to end too.
 
     Raises:
-        Refused: the port is in use, or it did not start; with the sentence it ended on.
+        Refused: the port is in use, it did not start (with the sentence it ended on), or its database went away within
+            the block.
     """
     _require_free(port)
     logs.mkdir(parents=True, exist_ok=True)
@@ -43,9 +45,19 @@ def running_site(*, port: int, logs: Path) -> Iterator[subprocess.Popen[bytes]]:
             process = spawn(command, directory=settings.BASE_DIR, death_signal=signal.SIGTERM, output=handle)
         _wait_until_ready(process, port, output)
         yield process
+    except OperationalError:
+        message = f"The database went away while the demo ran; the logs in {logs} say why. Run the command again."
+        raise Refused(message, code="database_lost") from None
     finally:
         if process is not None:
             end(process, [(signal.SIGTERM, STOP_SECONDS)])
+
+
+def require_running(process: subprocess.Popen[bytes], *, logs: Path) -> None:
+    """Raises Refused (`site_lost`) once the site has ended."""
+    if process.poll() is not None:
+        message = f"The site ended while the demo ran; the logs in {logs} say why. Run the command again."
+        raise Refused(message, code="site_lost")
 
 
 def _require_free(port: int) -> None:

@@ -5,7 +5,6 @@ Nothing here trains or ranks: each phase calls the service that a page or the AP
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -183,7 +182,7 @@ def wait_for(run: Run, progress: Progress) -> Run:
         Refused: it failed or was cancelled; the run's own sentence and code.
     """
     while not run.is_finished:
-        time.sleep(POLL_SECONDS)
+        progress.pause(POLL_SECONDS)
         run.refresh_from_db()
         if run.progress:
             progress.show(
@@ -213,7 +212,7 @@ def rank(
             enqueue("annotation.tasks.run_simulated_labeler", campaign.pk, labeler.pk, seed, limit, purpose)
     while (now := campaign_progress(campaign, purpose=purpose)).num_rankings < now.num_wanted:
         progress.show(now.num_rankings - before.num_rankings, before.num_open_slots, "rankings")
-        time.sleep(POLL_SECONDS)
+        progress.pause(POLL_SECONDS)
 
 
 def new_tasks_waiting(turn: Turn) -> int:

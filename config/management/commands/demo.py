@@ -41,17 +41,18 @@ class Command(BaseCommand):
         from config.demo.plan import demo_spec
         from config.demo.progress import Progress
         from config.demo.report import summarise, table
-        from config.demo.site import running_site
+        from config.demo.site import require_running, running_site
         from config.demo.turn import run_turn
 
         directory = Path(settings.VAR_DIR) / "demo"
-        logins = directory / "logins.json"
-        self.stdout.write(f"Starting PostgreSQL, Redis, the web and the workers (logs in {directory / 'logs'}) …")
-        with running_site(port=port, logs=directory / "logs") as site:
+        logins, logs = directory / "logins.json", directory / "logs"
+        self.stdout.write(f"Starting PostgreSQL, Redis, the web and the workers (logs in {logs}) …")
+        with running_site(port=port, logs=logs) as site:
             people = demo_people(logins)
             started = time.monotonic()
+            progress = Progress(num_phases=8, check=lambda: require_running(site, logs=logs))
             with MemoryWatch(site.pid) as memory:
-                turn = run_turn(demo_spec(seed), people, Progress(num_phases=8))
+                turn = run_turn(demo_spec(seed), people, progress)
             seconds = time.monotonic() - started
             summary = summarise(turn, seed=seed, seconds=seconds, peak_rss_mib=memory.peak_mib)
             _write(directory / "summary.json", summary)

@@ -27,7 +27,9 @@ class Command(BaseCommand):
         parser.add_argument("--seed", type=int, default=env.integer("DEMO_SEED", 1))
 
     def handle(self, *args: Any, **options: Any) -> None:
-        signal.signal(signal.SIGTERM, _interrupt)
+        # Also SIGINT: a shell that starts us in the background has it ignored, and then Python leaves it so.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _interrupt)
         try:
             self._run(port=options["port"], seed=options["seed"], serve=env.boolean("DEMO_SERVE", True))
         except Refused as refused:

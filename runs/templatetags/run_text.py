@@ -28,14 +28,14 @@ def duration(seconds: float | str | None) -> str:
 
 @register.filter
 def figure(value: object) -> str:
-    """A number with four significant digits; anything else as it is."""
+    """A number with four significant digits, or all of its whole part; anything else as it is."""
     if value is None:
         return "–"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     if isinstance(value, int) or (value.is_integer() and abs(value) < 1e6):
         return f"{int(value):,}"
-    return f"{value:.4g}"
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.4g}"
 
 
 @register.filter

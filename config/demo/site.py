@@ -46,8 +46,7 @@ def running_site(*, port: int, logs: Path) -> Iterator[subprocess.Popen[bytes]]:
         _wait_until_ready(process, port, output)
         yield process
     except OperationalError:
-        message = f"The database went away while the demo ran; the logs in {logs} say why. Run the command again."
-        raise Refused(message, code="database_lost") from None
+        raise _lost("database went away", logs, code="database_lost") from None
     finally:
         if process is not None:
             end(process, [(signal.SIGTERM, STOP_SECONDS)])
@@ -56,8 +55,11 @@ def running_site(*, port: int, logs: Path) -> Iterator[subprocess.Popen[bytes]]:
 def require_running(process: subprocess.Popen[bytes], *, logs: Path) -> None:
     """Raises Refused (`site_lost`) once the site has ended."""
     if process.poll() is not None:
-        message = f"The site ended while the demo ran; the logs in {logs} say why. Run the command again."
-        raise Refused(message, code="site_lost")
+        raise _lost("site ended", logs, code="site_lost")
+
+
+def _lost(what: str, logs: Path, *, code: str) -> Refused:
+    return Refused(f"The {what} while the demo ran; the logs in {logs} say why. Run the command again.", code=code)
 
 
 def _require_free(port: int) -> None:

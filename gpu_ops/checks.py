@@ -55,16 +55,42 @@ def denominator(value: float | Tensor) -> None:
     positive("denominator", float(value))
 
 
+def rows(mask: Tensor | None) -> Tensor | None:
+    """The rows that take part ([N] int64), or None for all of them."""
+    if mask is None or bool(mask.all()):
+        return None
+    return mask.nonzero().squeeze(1)
+
+
+def ids(ids: Tensor, rows: Tensor | None, vocabulary: int, **columns: Tensor | None) -> None:
+    """Ids lie in the vocabulary and columns (already without masked slots) are finite: one look at the device."""
+    taken = ids if rows is None else ids[rows]
+    if not taken.numel():
+        return
+    given = {name: column for name, column in columns.items() if column is not None}
+    good = [taken.min() >= 0, taken.max() < vocabulary, *(column.isfinite().all() for column in given.values())]
+    if bool(torch.stack(good).all()):
+        return
+    within("ids", taken, vocabulary, f"weight holds {vocabulary} tokens")
+    for name, column in given.items():
+        finite(name, column)
+
+
 def projection(
     hidden: Tensor, weight: Tensor, ids: Tensor, mask: Tensor | None, temperature: float, softcap: float | None
-) -> Tensor | None:
-    """Check what both fused heads take; return the rows that take part ([N] int64), or None for all of them."""
+) -> None:
+    """What both fused heads take, as far as shapes and dtypes tell; `rows` and `ids` look at values."""
     if hidden.dim() != 2 or weight.dim() != 2 or hidden.shape[1] != weight.shape[1]:
         raise ValueError(f"hidden {tuple(hidden.shape)} must be [T, D] and weight {tuple(weight.shape)} [V, D], same D")
+    if weight.shape[0] == 0:
+        raise ValueError("weight holds 0 tokens: a softmax needs one")
     if ids.shape != hidden.shape[:1] or ids.dtype != torch.int64:
         raise ValueError(
             f"ids must be [{hidden.shape[0]}] {torch.int64} like hidden's rows, got {tuple(ids.shape)} {ids.dtype}"
         )
+    for name, tensor in (("weight", weight), ("ids", ids), ("mask", mask)):
+        if tensor is not None and tensor.device != hidden.device:
+            raise ValueError(f"{name} is on {tensor.device} but hidden is on {hidden.device}")
     if not (hidden.is_floating_point() and weight.is_floating_point()):
         raise ValueError(f"hidden ({hidden.dtype}) and weight ({weight.dtype}) must be floating point")
     if hidden.dtype != weight.dtype and autocast_dtype(hidden) is None:
@@ -72,10 +98,6 @@ def projection(
     positive("temperature", temperature)
     if softcap is not None:
         positive("softcap", softcap)
-    rows = None
     if mask is not None:
         same_shape("mask", mask, "ids", ids)
         is_mask("mask", mask)
-        rows = None if bool(mask.all()) else mask.nonzero().squeeze(1)
-    within("ids", ids if rows is None else ids[rows], weight.shape[0], f"weight holds {weight.shape[0]} tokens")
-    return rows

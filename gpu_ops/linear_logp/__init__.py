@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from gpu_ops import checks, dispatch
-from gpu_ops.linear_logp import chunked, reference
+from gpu_ops.linear_logp import op, reference
 from gpu_ops.linear_logp.reference import LinearLogp
 
 __all__ = ["LinearLogp", "linear_logp"]
@@ -48,8 +48,11 @@ def linear_logp(
     unknown = sorted(set(want) - set(WANTED))
     if unknown:
         raise ValueError(f"want holds {unknown} but may only hold {list(WANTED)}")
-    rows = checks.projection(hidden, weight, ids, mask, temperature, softcap)
-    compute = reference.linear_logp if dispatch.path().name == "reference" else chunked.linear_logp
-    result = compute(hidden, weight, ids, rows, temperature=temperature, softcap=softcap, want=tuple(want))
-    checks.finite("logp (so hidden or weight)", result.logp.detach())
-    return result
+    checks.projection(hidden, weight, ids, mask, temperature, softcap)
+    if dispatch.is_reference(hidden.device.type):
+        return reference.linear_logp(
+            hidden, weight, ids, mask, temperature=temperature, softcap=softcap, want=tuple(want)
+        )
+    gemm_dtype = checks.autocast_dtype(hidden) or hidden.dtype
+    logp, entropy, lse, *_ = op.linear_logp(hidden, weight, ids, mask, float(temperature), softcap, gemm_dtype)
+    return LinearLogp(logp, entropy if "entropy" in want else None, lse if "lse" in want else None)

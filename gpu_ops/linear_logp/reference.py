@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from gpu_ops import checks
+
 
 class LinearLogp(NamedTuple):
     """T tokens. Float32 (float64 for float64 input); 0 where masked; None where not wanted."""
@@ -40,17 +42,19 @@ def linear_logp(
     hidden: Tensor,
     weight: Tensor,
     ids: Tensor,
-    rows: Tensor | None,
+    mask: Tensor | None,
     *,
     temperature: float,
     softcap: float | None,
     want: tuple[str, ...],
 ) -> LinearLogp:
-    num_tokens = hidden.shape[0]
+    num_tokens, rows = hidden.shape[0], checks.rows(mask)
+    checks.ids(ids, rows, weight.shape[0])
     if rows is not None:
         hidden, ids = hidden.index_select(0, rows), ids[rows]
     logits, log_p = log_probabilities(hidden, weight, temperature, softcap)
     logp = log_p.gather(1, ids[:, None]).squeeze(1)
+    checks.finite("logp (so hidden or weight)", logp.detach())
     entropy = -(log_p.exp() * log_p).sum(-1) if "entropy" in want else None
     lse = torch.logsumexp(logits, -1) if "lse" in want else None
     return LinearLogp(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 from torch import Tensor
 
 from gpu_ops import checks, dispatch
-from gpu_ops.linear_ppo_loss import chunked, reference
-from gpu_ops.linear_ppo_loss.objective import Objective, PPOLossMetrics
-from gpu_ops.linear_ppo_loss.reference import LinearPPO, Tokens
+from gpu_ops.linear_ppo_loss import op, reference
+from gpu_ops.objective import Objective, PPOLossMetrics
+from gpu_ops.linear_ppo_loss.reference import LinearPPO
 
 __all__ = ["LinearPPO", "PPOLossMetrics", "linear_ppo_loss"]
 
@@ -58,7 +60,7 @@ def linear_ppo_loss(
         ValueError: shapes or dtypes that do not fit, an id outside the vocabulary, old_logp, advantages or ref_logp
             not finite where they take part, kl_coef without ref_logp, a loss that is not finite.
     """
-    rows = checks.projection(hidden, weight, ids, mask, temperature, softcap)
+    checks.projection(hidden, weight, ids, mask, temperature, softcap)
     objective = Objective(
         clip_low=clip_low,
         clip_high=clip_high,
@@ -69,31 +71,44 @@ def linear_ppo_loss(
     )
     if kl_coef and ref_logp is None:
         raise ValueError(f"kl_coef ({kl_coef}) needs ref_logp, which is None")
-    dtype = torch.promote_types(hidden.dtype, torch.float32)
-    tokens = _compact(rows, ids, {"old_logp": old_logp, "advantages": advantages, "ref_logp": ref_logp}, dtype)
-    scale = torch.zeros((), dtype=dtype, device=hidden.device)
-    if tokens.ids.numel():
-        checks.denominator(denominator)
-        scale = scale + loss_scale / (denominator.detach() if isinstance(denominator, Tensor) else denominator)
-    compute = reference.linear_ppo_loss if dispatch.path().name == "reference" else chunked.linear_ppo_loss
-    result = compute(
-        hidden, weight, tokens, objective, temperature=temperature, softcap=softcap, scale=scale.reshape(()).to(dtype)
+    old_logp, advantages, ref_logp = (
+        column if column is None else _column(name, column, ids)
+        for name, column in (("old_logp", old_logp), ("advantages", advantages), ("ref_logp", ref_logp))
     )
-    checks.finite("loss (so hidden or weight)", result.loss.detach())
-    return result
+    gemm_dtype = checks.autocast_dtype(hidden) or hidden.dtype
+    dtype = torch.promote_types(gemm_dtype, torch.float32)
+    if isinstance(denominator, Tensor) and denominator.numel() != 1:
+        raise ValueError(f"denominator must hold 1 number, got shape {tuple(denominator.shape)}")
+    divisor = torch.as_tensor(denominator, dtype=dtype, device=hidden.device).detach()
+    if dispatch.is_reference(hidden.device.type):
+        tokens = op.take_part(ids, old_logp, advantages, ref_logp, mask, weight.shape[0], dtype)
+        scale = op.scale_of(tokens, divisor, loss_scale, dtype)
+        return reference.linear_ppo_loss(
+            hidden, weight, tokens, objective, temperature=temperature, softcap=softcap, scale=scale
+        )
+    learning = torch.is_grad_enabled()
+    loss, metrics, logp, entropy, *_ = op.linear_ppo_loss(
+        hidden,
+        weight,
+        ids,
+        old_logp,
+        advantages,
+        mask,
+        ref_logp,
+        divisor,
+        float(temperature),
+        softcap,
+        *dataclasses.astuple(objective),
+        float(loss_scale),
+        gemm_dtype,
+        learning and hidden.requires_grad,
+        learning and weight.requires_grad,
+    )
+    return LinearPPO(loss, PPOLossMetrics(*metrics.detach().unbind()), logp.detach(), entropy.detach())
 
 
-def _compact(rows: Tensor | None, ids: Tensor, given: dict[str, Tensor | None], dtype: torch.dtype) -> Tokens:
-    """Drop masked slots and refuse what is not finite among the rest."""
-    kept: dict[str, Tensor | None] = {}
-    for name, values in given.items():
-        if values is None:
-            kept[name] = None
-            continue
-        checks.same_shape(name, values, "ids", ids)
-        taken = values.detach() if rows is None else values.detach()[rows]
-        checks.finite(name, taken)
-        kept[name] = taken.to(dtype)
-    advantages = kept["advantages"]
-    assert advantages is not None
-    return Tokens(rows, ids if rows is None else ids[rows], kept["old_logp"], advantages, kept["ref_logp"])
+def _column(name: str, column: Tensor, ids: Tensor) -> Tensor:
+    checks.same_shape(name, column, "ids", ids)
+    if column.device != ids.device:
+        raise ValueError(f"{name} is on {column.device} but ids is on {ids.device}")
+    return column.detach()

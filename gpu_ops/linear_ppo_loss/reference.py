@@ -7,8 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from gpu_ops import checks
 from gpu_ops.linear_logp.reference import log_probabilities, scatter
-from gpu_ops.linear_ppo_loss.objective import LOG_RATIO_LIMIT, Objective, PPOLossMetrics, no_metrics
+from gpu_ops.objective import LOG_RATIO_LIMIT, Objective, PPOLossMetrics, no_metrics
 
 
 class LinearPPO(NamedTuple):
@@ -47,6 +48,7 @@ def linear_ppo_loss(
     logp = log_p.gather(1, tokens.ids[:, None]).squeeze(1)
     entropy = -(log_p.exp() * log_p).sum(-1)
     loss, metrics = _objective(logp, entropy, tokens, objective)
+    checks.finite("loss (so hidden or weight)", loss.detach())
     return LinearPPO(
         loss.sum() * scale,
         metrics,

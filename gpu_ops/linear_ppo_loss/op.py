@@ -1,0 +1,138 @@
+"""`plumbline::linear_ppo_loss` as PyTorch knows it: checks of values, fake tensors, autograd."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gpu_ops import checks
+from gpu_ops.linear_ppo_loss.chunked import Pass
+from gpu_ops.linear_ppo_loss.reference import Tokens
+from gpu_ops.objective import Objective, PPOLossMetrics
+from gpu_ops.projection import Projection
+from gpu_ops.rows import Softmax
+
+
+@torch.library.custom_op("plumbline::linear_ppo_loss", mutates_args=())
+def linear_ppo_loss(
+    hidden: Tensor,
+    weight: Tensor,
+    ids: Tensor,
+    old_logp: Tensor | None,
+    advantages: Tensor,
+    mask: Tensor | None,
+    ref_logp: Tensor | None,
+    denominator: Tensor,
+    temperature: float,
+    softcap: float | None,
+    clip_low: float,
+    clip_high: float,
+    dual_clip: float | None,
+    entropy_coef: float,
+    kl_coef: float,
+    kl_kind: str,
+    loss_scale: float,
+    gemm_dtype: torch.dtype,
+    need_hidden: bool,
+    need_weight: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """loss, metrics [7], logp [T], entropy [T], and the gradients for an upstream of 1, empty where not needed."""
+    dtype = torch.promote_types(gemm_dtype, torch.float32)
+    tokens = take_part(ids, old_logp, advantages, ref_logp, mask, weight.shape[0], dtype)
+    objective = Objective(
+        clip_low=clip_low,
+        clip_high=clip_high,
+        dual_clip=dual_clip,
+        entropy_coef=entropy_coef,
+        kl_coef=kl_coef,
+        kl_kind=kl_kind,
+    )
+    result = Pass(
+        hidden,
+        tokens,
+        objective,
+        Projection.of(hidden, weight, Softmax(temperature, softcap), gemm_dtype),
+        scale_of(tokens, denominator, loss_scale, dtype),
+        need_hidden=need_hidden,
+        need_weight=need_weight,
+    ).run()
+    checks.finite("loss (so hidden or weight)", result.loss)
+    return (
+        result.loss,
+        torch.stack([*result.metrics]),
+        result.logp,
+        result.entropy,
+        hidden.new_empty(0) if result.d_hidden is None else result.d_hidden,
+        weight.new_empty(0) if result.d_weight is None else result.d_weight.to(weight.dtype),
+    )
+
+
+def take_part(
+    ids: Tensor,
+    old_logp: Tensor | None,
+    advantages: Tensor,
+    ref_logp: Tensor | None,
+    mask: Tensor | None,
+    vocabulary: int,
+    dtype: torch.dtype,
+) -> Tokens:
+    """Drop masked slots; refuse what is out of range or not finite among the rest."""
+    rows = checks.rows(mask)
+
+    def kept(tensor: Tensor | None) -> Tensor | None:
+        if tensor is None:
+            return None
+        return (tensor if rows is None else tensor[rows]).to(dtype)
+
+    old_logp, kept_advantages, ref_logp = kept(old_logp), kept(advantages), kept(ref_logp)
+    assert kept_advantages is not None
+    checks.ids(ids, rows, vocabulary, old_logp=old_logp, advantages=kept_advantages, ref_logp=ref_logp)
+    return Tokens(rows, ids if rows is None else ids[rows], old_logp, kept_advantages, ref_logp)
+
+
+def scale_of(tokens: Tokens, denominator: Tensor, loss_scale: float, dtype: torch.dtype) -> Tensor:
+    """loss_scale / denominator as a scalar; 0, without a look at the denominator, where no token takes part."""
+    if not tokens.ids.numel():
+        return torch.zeros((), dtype=dtype, device=denominator.device)
+    checks.denominator(denominator)
+    return (loss_scale / denominator.reshape(())).to(dtype)
+
+
+@linear_ppo_loss.register_fake
+def _(hidden: Tensor, weight: Tensor, *rest: Any) -> tuple[Tensor, ...]:
+    gemm_dtype, need_hidden, need_weight = rest[-3:]
+    dtype = torch.promote_types(gemm_dtype, torch.float32)
+    return (
+        hidden.new_empty((), dtype=dtype),
+        hidden.new_empty(len(PPOLossMetrics._fields), dtype=dtype),
+        hidden.new_empty(hidden.shape[0], dtype=dtype),
+        hidden.new_empty(hidden.shape[0], dtype=dtype),
+        torch.empty_like(hidden) if need_hidden else hidden.new_empty(0),
+        weight.new_empty(weight.shape) if need_weight else weight.new_empty(0),
+    )
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    ctx.needed = inputs[-2:]
+    ctx.save_for_backward(*output[-2:])
+    ctx.set_materialize_grads(False)
+
+
+def _backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+    upstream = grads[0]
+    if torch.is_grad_enabled():
+        raise RuntimeError("linear_ppo_loss has no second derivative: its gradient is taken in the forward pass")
+    if upstream is None or any(grad is not None for grad in grads[1:]):
+        raise RuntimeError("linear_ppo_loss passes a gradient through its scalar loss only")
+    # A plain tensor of 1, as in loss.backward(): the saved gradients are the answer, without a copy.
+    whole = type(upstream) is Tensor and upstream.device.type == "cpu" and upstream.item() == 1
+    gradients = (
+        (saved if whole else saved * upstream.to(saved.dtype)) if needed else None
+        for saved, needed in zip(ctx.saved_tensors, ctx.needed, strict=True)
+    )
+    return *gradients, *(None,) * 18
+
+
+linear_ppo_loss.register_autograd(_backward, setup_context=_setup_context)

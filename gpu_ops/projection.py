@@ -10,6 +10,7 @@ What lies between a and da is `gpu_ops.rows`.
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -31,7 +32,7 @@ def chunk_rows(device: torch.device, vocabulary: int) -> int:
     return max(DEVICE_CHUNK_ROWS, DEVICE_CHUNK_BYTES // (6 * vocabulary))
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Projection:
     """The language-model head: weight [V, D] in the GEMMs' dtype, and what happens to logits before the softmax."""
 
@@ -40,7 +41,6 @@ class Projection:
     kernels: RowKernels
     fast_float32: bool
     """Float32 GEMMs may round their operands to bfloat16; sums and results stay float32 (AMX, AVX512-BF16)."""
-    buffer: Tensor | None = None
 
     @classmethod
     def of(cls, hidden: Tensor, weight: Tensor, softmax: Softmax, gemm_dtype: torch.dtype) -> Projection:
@@ -84,9 +84,8 @@ class Projection:
 
     def logits(self, taken: Tensor) -> Tensor:
         """a [C, V] in the accumulation dtype; it lives until the next chunk's, in the same memory."""
-        if self.buffer is None:
-            self.buffer = self.kernels.empty(taken.shape[0], self.weight.shape[0], self.weight)
-        into = self.buffer[: taken.shape[0]]
+        shape = (taken.shape[0], self.weight.shape[0])
+        into = _workspace(self.kernels, *shape, self.weight)
         return self.product(taken, self.weight.t(), into)
 
     def product(self, left: Tensor, right: Tensor, into: Tensor) -> Tensor:
@@ -106,6 +105,25 @@ class Projection:
             total.addmm_(grad.t(), taken)
         else:
             torch.addmm(total, grad.t(), taken, total.dtype, out=total)
+
+
+_kept = threading.local()
+
+
+def _workspace(kernels: RowKernels, rows: int, columns: int, like: Tensor) -> Tensor:
+    """Uninitialised [rows, columns], the same memory for every chunk of a thread's calls.
+
+    On the CPU it outlives the call: fresh pages for a chunk of logits cost a tenth of the GEMMs. CUDA's allocator keeps
+    memory by itself.
+    """
+    kept: Tensor | None = getattr(_kept, "buffer", None)
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    if kept is None or kept.dtype != dtype or kept.device != like.device or kept.numel() < rows * columns:
+        _kept.buffer = None
+        kept = kernels.empty(rows, columns, like).view(-1)
+        if like.device.type == "cpu":
+            _kept.buffer = kept
+    return kept[: rows * columns].view(rows, columns)
 
 
 def put(target: Tensor, rows: Tensor | None, values: Tensor) -> None:

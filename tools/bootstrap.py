@@ -32,6 +32,7 @@ def main(arguments: list[str]) -> None:
     install("lock.txt")
     if "--test" in arguments:
         install("test.txt")
+    subprocess.call([PYTHON, str(ROOT / "gpu_ops" / "cpp" / "build.py")])
 
 
 def stop(sentence: str) -> NoReturn:

@@ -29,7 +29,7 @@ def main() -> None:
                 services.remove(layout)
     except services.EmbeddedError as error:
         sys.exit(str(error))
-    for name in (*CACHES, "var", ".venv"):
+    for name in (*CACHES, "var", ".venv", "gpu_ops/cpp/build"):
         shutil.rmtree(ROOT / name, ignore_errors=True)
     for cache in ROOT.rglob("__pycache__"):
         shutil.rmtree(cache, ignore_errors=True)

@@ -1,7 +1,8 @@
 """Write requirements/lock.txt and requirements/test.txt from what is installed: run with .venv/bin/python.
 
 lock.txt pins pyproject's dependencies and everything they pull in; test.txt what the `test` extra adds. Torch's own
-CUDA packages are left to torch: a CPU wheel of the same version does not have them.
+CUDA packages are left to torch: a CPU wheel of the same version does not have them. Triton, which the tests run in its
+interpreter, keeps its range, so that torch's own pin wins where there is one.
 """
 
 from __future__ import annotations
@@ -43,10 +44,12 @@ def pins(names: set[str]) -> str:
 def main() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     base = closure(project["dependencies"])
-    test = closure(project["optional-dependencies"]["test"]) - base
+    wanted = project["optional-dependencies"]["test"]
+    test = closure(wanted) - base
+    ranges = "".join(f"{text}\n" for text in wanted if text.startswith(LEFT_TO_TORCH))
     head = "# Written by tools/lock.py from pyproject.toml; do not edit.\n"
     (ROOT / "requirements" / "lock.txt").write_text(head + pins(base))
-    (ROOT / "requirements" / "test.txt").write_text(head + pins(test))
+    (ROOT / "requirements" / "test.txt").write_text(head + pins(test) + ranges)
 
 
 if __name__ == "__main__":

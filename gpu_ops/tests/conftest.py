@@ -1,9 +1,18 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 import torch
+
+from gpu_ops import cpp
+
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # read when the kernels are defined, so before anything imports them
+
+needs_cpp = pytest.mark.skipif(not cpp.load().usable, reason=cpp.load().detail)
+CHUNKED = ["torch", pytest.param("cpp", marks=needs_cpp), "triton"]
 
 
 @pytest.fixture(autouse=True)
@@ -14,7 +23,14 @@ def _two_threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture(params=["reference", "torch", "cpp"])
+@pytest.fixture(params=["reference", *CHUNKED])
 def each_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("GPU_OPS", request.param)
+    return str(request.param)
+
+
+@pytest.fixture(params=CHUNKED)
+def chunked_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The paths that never hold [T, V]; the Triton kernels run in Triton's interpreter."""
     monkeypatch.setenv("GPU_OPS", request.param)
     return str(request.param)

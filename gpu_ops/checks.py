@@ -19,6 +19,11 @@ def same_shape(name: str, tensor: Tensor, like_name: str, like: Tensor) -> None:
         raise ValueError(f"{name} has shape {tuple(tensor.shape)} but {like_name} has shape {tuple(like.shape)}")
 
 
+def same_device(name: str, tensor: Tensor, like_name: str, like: Tensor) -> None:
+    if tensor.device != like.device:
+        raise ValueError(f"{name} is on {tensor.device} but {like_name} is on {like.device}")
+
+
 def is_mask(name: str, mask: Tensor) -> None:
     if mask.dtype != torch.bool:
         raise ValueError(f"{name} has dtype {mask.dtype} but must be {torch.bool} (True takes part)")
@@ -89,8 +94,8 @@ def projection(
             f"ids must be [{hidden.shape[0]}] {torch.int64} like hidden's rows, got {tuple(ids.shape)} {ids.dtype}"
         )
     for name, tensor in (("weight", weight), ("ids", ids), ("mask", mask)):
-        if tensor is not None and tensor.device != hidden.device:
-            raise ValueError(f"{name} is on {tensor.device} but hidden is on {hidden.device}")
+        if tensor is not None:
+            same_device(name, tensor, "hidden", hidden)
     if not (hidden.is_floating_point() and weight.is_floating_point()):
         raise ValueError(f"hidden ({hidden.dtype}) and weight ({weight.dtype}) must be floating point")
     if hidden.dtype != weight.dtype and autocast_dtype(hidden) is None:

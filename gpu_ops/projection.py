@@ -84,8 +84,7 @@ class Projection:
 
     def logits(self, taken: Tensor) -> Tensor:
         """a [C, V] in the accumulation dtype; it lives until the next chunk's, in the same memory."""
-        shape = (taken.shape[0], self.weight.shape[0])
-        into = _workspace(self.kernels, *shape, self.weight)
+        into = _workspace(self.kernels, taken.shape[0], self.weight.shape[0], self.weight)
         return self.product(taken, self.weight.t(), into)
 
     def product(self, left: Tensor, right: Tensor, into: Tensor) -> Tensor:
@@ -95,7 +94,8 @@ class Projection:
         return torch.mm(left, right, into.dtype, out=into)
 
     def empty_weight_gradient(self) -> Tensor:
-        return self.kernels.empty(*self.weight.shape, self.weight)
+        vocabulary, width = self.weight.shape
+        return self.kernels.empty(vocabulary, width, self.weight)
 
     def add_weight_gradient(self, total: Tensor, grad: Tensor, taken: Tensor, *, first: bool) -> None:
         """total [V, D] (accumulation dtype) += grad' taken; where first, total holds nothing yet."""

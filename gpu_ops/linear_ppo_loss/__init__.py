@@ -9,8 +9,8 @@ from torch import Tensor
 
 from gpu_ops import checks, dispatch
 from gpu_ops.linear_ppo_loss import op, reference
-from gpu_ops.objective import Objective, PPOLossMetrics
 from gpu_ops.linear_ppo_loss.reference import LinearPPO
+from gpu_ops.objective import Objective, PPOLossMetrics
 
 __all__ = ["LinearPPO", "PPOLossMetrics", "linear_ppo_loss"]
 
@@ -71,20 +71,22 @@ def linear_ppo_loss(
     )
     if kl_coef and ref_logp is None:
         raise ValueError(f"kl_coef ({kl_coef}) needs ref_logp, which is None")
-    old_logp, advantages, ref_logp = (
-        column if column is None else _column(name, column, ids)
-        for name, column in (("old_logp", old_logp), ("advantages", advantages), ("ref_logp", ref_logp))
-    )
+    for name, column in (("old_logp", old_logp), ("advantages", advantages), ("ref_logp", ref_logp)):
+        if column is not None:
+            checks.same_shape(name, column, "ids", ids)
+            checks.same_device(name, column, "ids", ids)
+    old_logp, ref_logp = (None if column is None else column.detach() for column in (old_logp, ref_logp))
     gemm_dtype = checks.autocast_dtype(hidden) or hidden.dtype
     dtype = torch.promote_types(gemm_dtype, torch.float32)
     if isinstance(denominator, Tensor) and denominator.numel() != 1:
         raise ValueError(f"denominator must hold 1 number, got shape {tuple(denominator.shape)}")
     divisor = torch.as_tensor(denominator, dtype=dtype, device=hidden.device).detach()
     if dispatch.is_reference(hidden.device.type):
-        tokens = op.take_part(ids, old_logp, advantages, ref_logp, mask, weight.shape[0], dtype)
+        rows = checks.rows(mask)
+        tokens = op.take_part(ids, old_logp, advantages.detach(), ref_logp, rows, weight.shape[0], dtype)
         scale = op.scale_of(tokens, divisor, loss_scale, dtype)
         return reference.linear_ppo_loss(
-            hidden, weight, tokens, objective, temperature=temperature, softcap=softcap, scale=scale
+            hidden, weight, rows, tokens, objective, temperature=temperature, softcap=softcap, scale=scale
         )
     learning = torch.is_grad_enabled()
     loss, metrics, logp, entropy, *_ = op.linear_ppo_loss(
@@ -92,7 +94,7 @@ def linear_ppo_loss(
         weight,
         ids,
         old_logp,
-        advantages,
+        advantages.detach(),
         mask,
         ref_logp,
         divisor,
@@ -105,10 +107,3 @@ def linear_ppo_loss(
         learning and weight.requires_grad,
     )
     return LinearPPO(loss, PPOLossMetrics(*metrics.detach().unbind()), logp.detach(), entropy.detach())
-
-
-def _column(name: str, column: Tensor, ids: Tensor) -> Tensor:
-    checks.same_shape(name, column, "ids", ids)
-    if column.device != ids.device:
-        raise ValueError(f"{name} is on {column.device} but ids is on {ids.device}")
-    return column.detach()

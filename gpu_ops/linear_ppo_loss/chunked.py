@@ -11,7 +11,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gpu_ops.linear_ppo_loss.reference import Tokens
 from gpu_ops.objective import Objective, PPOLossMetrics, no_metrics, token_terms
 from gpu_ops.projection import Projection
 from gpu_ops.rows import PPOTokens
@@ -34,7 +33,8 @@ class Pass:
     def __init__(
         self,
         hidden: Tensor,
-        tokens: Tokens,
+        rows: Tensor | None,
+        tokens: PPOTokens,
         objective: Objective,
         projection: Projection,
         scale: Tensor,
@@ -42,8 +42,8 @@ class Pass:
         need_hidden: bool,
         need_weight: bool,
     ) -> None:
-        self.hidden, self.tokens, self.objective, self.projection = hidden, tokens, objective, projection
-        self.scale = scale
+        self.hidden, self.rows, self.tokens = hidden, rows, tokens
+        self.objective, self.projection, self.scale = objective, projection, scale
         self.d_hidden = torch.zeros_like(hidden) if need_hidden else None
         self.d_weight = projection.empty_weight_gradient() if need_weight else None
         self.d_weight_started = False
@@ -52,31 +52,30 @@ class Pass:
         self.entropy = torch.zeros_like(self.logp)
 
     def run(self) -> Result:
-        rows, ids, *columns = self.tokens
+        ids = self.tokens.ids
         with self.projection.precision():
             for chunk in self.projection.chunks(ids.shape[0]):
                 self._chunk(chunk)
-            terms = token_terms(self.logp, self.entropy, *columns, self.objective) if ids.numel() else None
         if self.d_weight is not None and not self.d_weight_started:
             self.d_weight.zero_()
-        if terms is None:
-            loss, metrics = self.logp.sum(), no_metrics(self.logp)
-        else:
+        loss, metrics = self.logp.sum(), no_metrics(self.logp)
+        if ids.numel():
+            _, old_logp, advantages, ref_logp = self.tokens
+            terms = token_terms(self.logp, self.entropy, old_logp, advantages, ref_logp, self.objective)
             loss, metrics = terms.loss.sum() * self.scale, terms.metrics
         logp, entropy = self._spread(self.logp), self._spread(self.entropy)
         return Result(loss, metrics, logp, entropy, self.d_hidden, self.d_weight)
 
     def _chunk(self, chunk: slice) -> None:
-        projection, (rows, *columns) = self.projection, self.tokens
-        taken = projection.take(self.hidden, rows, chunk)
+        projection = self.projection
+        taken = projection.take(self.hidden, self.rows, chunk)
         logits = projection.logits(taken)
         if self.d_hidden is None and self.d_weight is None:
             measured = projection.kernels.measure(logits, self.tokens.ids[chunk], projection.softmax)
             self.logp[chunk], self.entropy[chunk] = measured.logp, measured.entropy
             return
-        here = PPOTokens(*(column if column is None else column[chunk] for column in columns))  # type: ignore[arg-type]
         logp, entropy, grad_logp, grad = projection.kernels.ppo(
-            logits, here, projection.softmax, self.objective, self.scale, projection.weight.dtype
+            logits, self.tokens.part(chunk), projection.softmax, self.objective, self.scale, projection.weight.dtype
         )
         self.logp[chunk], self.entropy[chunk] = logp, entropy
         self._backward(taken, grad_logp, grad, chunk)
@@ -94,11 +93,11 @@ class Pass:
             self.projection.add_weight_gradient(self.d_weight, grad, taken, first=not self.d_weight_started)
             self.d_weight_started = True
         if self.d_hidden is not None:
-            target = places if self.tokens.rows is None else self.tokens.rows[places]
+            target = places if self.rows is None else self.rows[places]
             self.d_hidden[target] = torch.mm(grad, self.projection.weight).to(self.d_hidden.dtype)
 
     def _spread(self, values: Tensor) -> Tensor:
         """[N] to [T], 0 where masked."""
-        if self.tokens.rows is None:
+        if self.rows is None:
             return values
-        return values.new_zeros(self.hidden.shape[0]).index_copy_(0, self.tokens.rows, values)
+        return values.new_zeros(self.hidden.shape[0]).index_copy_(0, self.rows, values)

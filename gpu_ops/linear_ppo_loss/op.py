@@ -9,10 +9,9 @@ from torch import Tensor
 
 from gpu_ops import checks
 from gpu_ops.linear_ppo_loss.chunked import Pass
-from gpu_ops.linear_ppo_loss.reference import Tokens
 from gpu_ops.objective import Objective, PPOLossMetrics
 from gpu_ops.projection import Projection
-from gpu_ops.rows import Softmax
+from gpu_ops.rows import PPOTokens, Softmax
 
 
 @torch.library.custom_op("plumbline::linear_ppo_loss", mutates_args=())
@@ -40,7 +39,8 @@ def linear_ppo_loss(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """loss, metrics [7], logp [T], entropy [T], and the gradients for an upstream of 1, empty where not needed."""
     dtype = torch.promote_types(gemm_dtype, torch.float32)
-    tokens = take_part(ids, old_logp, advantages, ref_logp, mask, weight.shape[0], dtype)
+    rows = checks.rows(mask)
+    tokens = take_part(ids, old_logp, advantages, ref_logp, rows, weight.shape[0], dtype)
     objective = Objective(
         clip_low=clip_low,
         clip_high=clip_high,
@@ -51,6 +51,7 @@ def linear_ppo_loss(
     )
     result = Pass(
         hidden,
+        rows,
         tokens,
         objective,
         Projection.of(hidden, weight, Softmax(temperature, softcap), gemm_dtype),
@@ -74,12 +75,11 @@ def take_part(
     old_logp: Tensor | None,
     advantages: Tensor,
     ref_logp: Tensor | None,
-    mask: Tensor | None,
+    rows: Tensor | None,
     vocabulary: int,
     dtype: torch.dtype,
-) -> Tokens:
+) -> PPOTokens:
     """Drop masked slots; refuse what is out of range or not finite among the rest."""
-    rows = checks.rows(mask)
 
     def kept(tensor: Tensor | None) -> Tensor | None:
         if tensor is None:
@@ -89,10 +89,10 @@ def take_part(
     old_logp, kept_advantages, ref_logp = kept(old_logp), kept(advantages), kept(ref_logp)
     assert kept_advantages is not None
     checks.ids(ids, rows, vocabulary, old_logp=old_logp, advantages=kept_advantages, ref_logp=ref_logp)
-    return Tokens(rows, ids if rows is None else ids[rows], old_logp, kept_advantages, ref_logp)
+    return PPOTokens(ids if rows is None else ids[rows], old_logp, kept_advantages, ref_logp)
 
 
-def scale_of(tokens: Tokens, denominator: Tensor, loss_scale: float, dtype: torch.dtype) -> Tensor:
+def scale_of(tokens: PPOTokens, denominator: Tensor, loss_scale: float, dtype: torch.dtype) -> Tensor:
     """loss_scale / denominator as a scalar; 0, without a look at the denominator, where no token takes part."""
     if not tokens.ids.numel():
         return torch.zeros((), dtype=dtype, device=denominator.device)

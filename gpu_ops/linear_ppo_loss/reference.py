@@ -10,6 +10,7 @@ from torch import Tensor
 from gpu_ops import checks
 from gpu_ops.linear_logp.reference import log_probabilities, scatter
 from gpu_ops.objective import LOG_RATIO_LIMIT, Objective, PPOLossMetrics, no_metrics
+from gpu_ops.rows import PPOTokens
 
 
 class LinearPPO(NamedTuple):
@@ -21,20 +22,11 @@ class LinearPPO(NamedTuple):
     entropy: Tensor  # [T] nats
 
 
-class Tokens(NamedTuple):
-    """The N tokens that take part, and the rows of [T] they came from (None: all). Masked slots are gone."""
-
-    rows: Tensor | None  # [N] int64
-    ids: Tensor  # [N] int64
-    old_logp: Tensor | None  # [N]
-    advantages: Tensor  # [N]
-    ref_logp: Tensor | None  # [N]
-
-
 def linear_ppo_loss(
     hidden: Tensor,
     weight: Tensor,
-    tokens: Tokens,
+    rows: Tensor | None,
+    tokens: PPOTokens,
     objective: Objective,
     *,
     temperature: float,
@@ -42,8 +34,8 @@ def linear_ppo_loss(
     scale: Tensor,
 ) -> LinearPPO:
     num_tokens = hidden.shape[0]
-    if tokens.rows is not None:
-        hidden = hidden.index_select(0, tokens.rows)
+    if rows is not None:
+        hidden = hidden.index_select(0, rows)
     _, log_p = log_probabilities(hidden, weight, temperature, softcap)
     logp = log_p.gather(1, tokens.ids[:, None]).squeeze(1)
     entropy = -(log_p.exp() * log_p).sum(-1)
@@ -52,12 +44,12 @@ def linear_ppo_loss(
     return LinearPPO(
         loss.sum() * scale,
         metrics,
-        scatter(logp.detach(), tokens.rows, num_tokens),
-        scatter(entropy.detach(), tokens.rows, num_tokens),
+        scatter(logp.detach(), rows, num_tokens),
+        scatter(entropy.detach(), rows, num_tokens),
     )
 
 
-def _objective(logp: Tensor, entropy: Tensor, tokens: Tokens, objective: Objective) -> tuple[Tensor, PPOLossMetrics]:
+def _objective(logp: Tensor, entropy: Tensor, tokens: PPOTokens, objective: Objective) -> tuple[Tensor, PPOLossMetrics]:
     old_logp = logp.detach() if tokens.old_logp is None else tokens.old_logp
     raw = logp - old_logp
     log_ratio = raw.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)

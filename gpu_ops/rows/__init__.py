@@ -49,12 +49,16 @@ class Upstream(NamedTuple):
 
 
 class PPOTokens(NamedTuple):
-    """What linear_ppo_loss knows of a chunk's tokens, [C] each."""
+    """What linear_ppo_loss knows of tokens that take part, [N] each."""
 
     ids: Tensor  # int64
     old_logp: Tensor | None  # None: on policy
     advantages: Tensor
     ref_logp: Tensor | None
+
+    def part(self, at: slice) -> PPOTokens:
+        old_logp, ref_logp = (None if column is None else column[at] for column in (self.old_logp, self.ref_logp))
+        return PPOTokens(self.ids[at], old_logp, self.advantages[at], ref_logp)
 
 
 class PPOGradient(NamedTuple):

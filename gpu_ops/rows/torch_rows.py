@@ -41,9 +41,7 @@ def ppo(
 ) -> PPOGradient:
     parts = []
     for part in _parts(logits):
-        ids, old_logp, advantages, ref_logp = (value if value is None else value[part] for value in tokens)
-        assert ids is not None
-        assert advantages is not None
+        ids, old_logp, advantages, ref_logp = tokens.part(part)
         shifted = _shift(logits[part], softmax)
         weights = shifted.x.exp()
         measured = _sum_up(shifted, weights, ids)

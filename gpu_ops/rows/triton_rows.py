@@ -45,8 +45,8 @@ def _scale(a, temperature, softcap, CAPPED: tl.constexpr):  # type: ignore[no-un
 
 
 @triton.jit
-def _statistics(row, id, temperature, softcap, CAPPED: tl.constexpr, V: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
-    """logp of id, entropy, peak, log of the sum of e^{z - peak}."""
+def _statistics(row, token, temperature, softcap, CAPPED: tl.constexpr, V: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+    """logp of the token, entropy, peak, log of the sum of e^{z - peak}."""
     lanes = tl.arange(0, BLOCK)
     peak = tl.full((), -3.0e38, tl.float32)
     mass = tl.zeros((), tl.float32)
@@ -68,7 +68,7 @@ def _statistics(row, id, temperature, softcap, CAPPED: tl.constexpr, V: tl.const
     log_sum = tl.log(mass)
     entropy = log_sum - weighted / mass
     entropy = tl.where(entropy < 0.0, 0.0, entropy)
-    logp = _scale(tl.load(row + id), temperature, softcap, CAPPED) - peak - log_sum
+    logp = _scale(tl.load(row + token), temperature, softcap, CAPPED) - peak - log_sum
     return logp, entropy, peak, log_sum
 
 
@@ -76,7 +76,7 @@ def _statistics(row, id, temperature, softcap, CAPPED: tl.constexpr, V: tl.const
 def _slope(  # type: ignore[no-untyped-def]
     row,
     into,
-    id,
+    token,
     temperature,
     softcap,
     entropy,
@@ -104,7 +104,7 @@ def _slope(  # type: ignore[no-untyped-def]
             a = tanh * softcap
         x = a / temperature - peak
         x = tl.where(x < -87.0, -87.0, x)
-        chosen = tl.where(start + lanes == id, grad_logp / temperature, 0.0)
+        chosen = tl.where(start + lanes == token, grad_logp / temperature, 0.0)
         grad = (tl.exp(x) * (constant + linear * x) + chosen) * chain
         tl.store(into + start + lanes, grad.to(into.dtype.element_ty), mask=inside)
 
@@ -232,8 +232,8 @@ def _ppo_kernel(  # type: ignore[no-untyped-def]
     BLOCK: tl.constexpr,
 ):
     c = tl.program_id(0).to(tl.int64)
-    row, id = logits + c * V, tl.load(ids + c)
-    logp, entropy, peak, log_sum = _statistics(row, id, temperature, softcap, CAPPED, V, BLOCK)
+    row, token = logits + c * V, tl.load(ids + c)
+    logp, entropy, peak, log_sum = _statistics(row, token, temperature, softcap, CAPPED, V, BLOCK)
     before = logp
     if HAS_OLD:
         before = tl.load(old_logp + c)
@@ -246,9 +246,7 @@ def _ppo_kernel(  # type: ignore[no-untyped-def]
     tl.store(entropy_out + c, entropy)
     tl.store(grad_out + c, grad)
     bonus = -entropy_coef * factor
-    _slope(
-        row, into + c * V, id, temperature, softcap, entropy, peak, log_sum, grad, bonus, 0.0, CAPPED, V, BLOCK
-    )
+    _slope(row, into + c * V, token, temperature, softcap, entropy, peak, log_sum, grad, bonus, 0.0, CAPPED, V, BLOCK)
 
 
 def empty(rows: int, columns: int, like: Tensor) -> Tensor:
@@ -257,7 +255,9 @@ def empty(rows: int, columns: int, like: Tensor) -> Tensor:
 
 def measure(logits: Tensor, ids: Tensor, softmax: Softmax) -> Measured:
     measured = Measured(*(logits.new_empty(logits.shape[0]) for _ in Measured._fields))
-    _measure_kernel[(logits.shape[0],)](logits, ids.contiguous(), *_scalars(softmax), *measured, **_shape(logits, softmax))
+    _measure_kernel[(logits.shape[0],)](
+        logits, ids.contiguous(), *_scalars(softmax), *measured, **_shape(logits, softmax)
+    )
     return measured
 
 

@@ -68,8 +68,7 @@ def make_case(
 
 
 BODIES = {
-    op._opoverload: op._init_fn
-    for op in (logp_op.linear_logp, logp_op.linear_logp_backward, ppo_op.linear_ppo_loss)
+    op._opoverload: op._init_fn for op in (logp_op.linear_logp, logp_op.linear_logp_backward, ppo_op.linear_ppo_loss)
 }
 """What our own ops do, which PyTorch shows to a mode as one call."""
 

@@ -117,6 +117,7 @@ def _(hidden: Tensor, weight: Tensor, *rest: Any) -> tuple[Tensor, ...]:
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     ctx.needed = inputs[-2:]
     ctx.save_for_backward(*output[-2:])
+    ctx.mark_non_differentiable(*output[1:])
     ctx.set_materialize_grads(False)
 
 
@@ -124,8 +125,8 @@ def _backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
     upstream = grads[0]
     if torch.is_grad_enabled():
         raise RuntimeError("linear_ppo_loss has no second derivative: its gradient is taken in the forward pass")
-    if upstream is None or any(grad is not None for grad in grads[1:]):
-        raise RuntimeError("linear_ppo_loss passes a gradient through its scalar loss only")
+    if upstream is None:
+        return (None,) * 20
     # A plain tensor of 1, as in loss.backward(): the saved gradients are the answer, without a copy.
     whole = type(upstream) is Tensor and upstream.device.type == "cpu" and upstream.item() == 1
     gradients = (

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from gpu_ops import cpp
+from gpu_ops import cpp, projection
+from gpu_ops.tests.cases import CHUNK
 
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # read when the kernels are defined, so before anything imports them
@@ -21,6 +22,19 @@ def _two_threads() -> Iterator[None]:
     torch.set_num_threads(2)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def _small_chunks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "real_chunks" not in request.fixturenames:
+        monkeypatch.setattr(projection, "CPU_CHUNK_ROWS", CHUNK)
+
+
+@pytest.fixture(params=["torch", pytest.param("cpp", marks=needs_cpp)])
+def real_chunks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Chunks of the size that training uses, on the paths that training uses on a CPU."""
+    monkeypatch.setenv("GPU_OPS", request.param)
+    return str(request.param)
 
 
 @pytest.fixture(params=["reference", *CHUNKED])

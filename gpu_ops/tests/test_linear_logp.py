@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from gpu_ops import LinearLogp, linear_logp
-from gpu_ops.projection import CPU_CHUNK_ROWS
-from gpu_ops.tests.cases import SIZES, VOCABULARY, WIDTH, Case, GemmCounter, LargestTensor, make_case
+from gpu_ops.tests.cases import CHUNK, SIZES, VOCABULARY, WIDTH, Case, GemmCounter, LargestTensor, make_case
 
 WANT = ("entropy", "lse")
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12, torch.bfloat16: 0.08}
@@ -62,6 +61,7 @@ def test_softcap_bends_logits_before_the_temperature() -> None:
 @pytest.mark.parametrize("num_tokens", SIZES)
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("upstream", [3.0, -0.5])
+@pytest.mark.usefixtures("chunked_path")
 def test_values_and_gradients_agree_with_float64(
     num_tokens: int, dtype: torch.dtype, upstream: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,7 +74,7 @@ def test_values_and_gradients_agree_with_float64(
 
 @pytest.mark.usefixtures("each_path")
 def test_masked_slots_give_zero_and_take_no_gradient() -> None:
-    case = make_case(700).to(torch.float32)
+    case = make_case(70).to(torch.float32)
     *values, d_hidden, d_weight = outputs_and_gradients(case)
     for value in (*values, d_hidden):
         assert not value[~case.mask].any()
@@ -90,6 +90,7 @@ def test_batch_without_tokens_is_zero_with_zero_gradients() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.usefixtures("real_chunks")
 def test_same_bits_with_and_without_gradient(dtype: torch.dtype, autocast: bool) -> None:
     case = make_case(1031).to(dtype)
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
@@ -104,12 +105,13 @@ def test_same_bits_with_and_without_gradient(dtype: torch.dtype, autocast: bool)
 @pytest.mark.usefixtures("each_path")
 @pytest.mark.parametrize("scale", [1e-30, 1.0, 300.0, 1e4])
 def test_log_probability_is_finite_and_never_positive(scale: float) -> None:
-    case = make_case(700, scale=scale).to(torch.float32)
+    case = make_case(70, scale=scale).to(torch.float32)
     *values, d_hidden, d_weight = outputs_and_gradients(case)
     assert values[0].max() <= 0
     assert all(x.isfinite().all() for x in (*values, d_hidden, d_weight))
 
 
+@pytest.mark.usefixtures("chunked_path")
 def test_extreme_logits_agree_with_float64(monkeypatch: pytest.MonkeyPatch) -> None:
     case = make_case(100, scale=1e3).to(torch.float32)
     actual = outputs_and_gradients(case)
@@ -119,7 +121,7 @@ def test_extreme_logits_agree_with_float64(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_autocast_multiplies_in_bfloat16_and_keeps_float32_logits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Operands that bfloat16 holds exactly lose nothing; a bfloat16 result would be off by more than 0.1 here."""
-    case = make_case(600, scale=20.0).to(torch.bfloat16).to(torch.float32)
+    case = make_case(60, scale=20.0).to(torch.bfloat16).to(torch.float32)
     with torch.autocast("cpu", torch.bfloat16):
         result = linear_logp(case.hidden, case.weight, case.ids, mask=case.mask)
     assert torch.get_float32_matmul_precision() == "highest"
@@ -129,7 +131,7 @@ def test_autocast_multiplies_in_bfloat16_and_keeps_float32_logits(monkeypatch: p
 
 
 def test_autocast_asks_for_bfloat16_products_in_both_directions() -> None:
-    case = make_case(40).to(torch.float32)
+    case = make_case(CHUNK).to(torch.float32)
     with GemmCounter() as counter:
         with torch.autocast("cpu", torch.bfloat16):
             logp = linear_logp(case.hidden, case.weight, case.ids, mask=case.mask).logp
@@ -163,7 +165,7 @@ def gemms(case: Case, *, hidden: bool, weight: bool) -> float:
 
 
 def test_masked_tokens_and_frozen_inputs_cost_no_gemm() -> None:
-    case = make_case(1031).to(torch.float32)
+    case = make_case(53).to(torch.float32)
     assert gemms(case, hidden=False, weight=False) == 1
     assert gemms(case, hidden=True, weight=True) == 4
     assert gemms(case, hidden=True, weight=False) == 3
@@ -171,10 +173,10 @@ def test_masked_tokens_and_frozen_inputs_cost_no_gemm() -> None:
 
 
 def test_no_tensor_is_larger_than_a_chunk_of_logits() -> None:
-    case = make_case(4 * CPU_CHUNK_ROWS, share=1.0).to(torch.float32)
+    case = make_case(4 * CHUNK, share=1.0).to(torch.float32)
     with LargestTensor() as largest:
         linear_logp(case.hidden, case.weight, case.ids, mask=case.mask, want=WANT).logp.sum().backward()
-    assert largest.elements == CPU_CHUNK_ROWS * VOCABULARY
+    assert largest.elements == CHUNK * VOCABULARY
 
 
 def refused(**changes: Any) -> LinearLogp:

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from gpu_ops import LinearPPO, linear_logp, linear_ppo_loss
-from gpu_ops.projection import CPU_CHUNK_ROWS
-from gpu_ops.tests.cases import SIZES, VOCABULARY, WIDTH, Case, GemmCounter, LargestTensor, make_case
+from gpu_ops.tests.cases import CHUNK, SIZES, VOCABULARY, WIDTH, Case, GemmCounter, LargestTensor, make_case
 
 EVERYTHING: dict[str, Any] = {
     "temperature": 0.9,
@@ -128,6 +127,7 @@ def test_loss_equals_a_plain_loop() -> None:
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("upstream", [3.0, -0.5])
 @pytest.mark.parametrize("options", [{}, EVERYTHING], ids=["plain", "everything"])
+@pytest.mark.usefixtures("chunked_path")
 def test_loss_and_gradients_agree_with_float64(
     num_tokens: int, dtype: torch.dtype, upstream: float, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,13 +137,24 @@ def test_loss_and_gradients_agree_with_float64(
     monkeypatch.setenv("GPU_OPS", "reference")
     expected = loss_and_gradients(case.to(torch.float64), upstream, **options)
     for got, wanted in zip(actual, expected, strict=True):
-        scale = max(float(wanted.abs().max()), 1e-3)
+        scale = max(float(wanted.abs().max()), 1e-2)  # of a term: a loss may cancel to nearly 0
         torch.testing.assert_close(got.double(), wanted, rtol=0, atol=TOLERANCE[dtype] * scale)
 
 
 @pytest.mark.parametrize("kind", ["k1", "k2", "k3"])
+@pytest.mark.usefixtures("chunked_path")
+def test_kl_gradients_of_every_estimator_agree_with_float64(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = make_case(40).to(torch.float32)
+    actual = loss_and_gradients(case, kl_coef=0.5, kl_kind=kind)
+    monkeypatch.setenv("GPU_OPS", "reference")
+    expected = loss_and_gradients(case.to(torch.float64), kl_coef=0.5, kl_kind=kind)
+    for got, wanted in zip(actual, expected, strict=True):
+        torch.testing.assert_close(got.double(), wanted, rtol=0, atol=2e-5 * max(float(wanted.abs().max()), 1e-3))
+
+
+@pytest.mark.parametrize("kind", ["k1", "k2", "k3"])
 def test_metrics_and_kl_gradients_agree_with_the_reference(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    case = make_case(1031).to(torch.float64)
+    case = make_case(53).to(torch.float64)
     options = EVERYTHING | {"kl_kind": kind}
     actual, gradients = run(case, **options), loss_and_gradients(case, **options)
     monkeypatch.setenv("GPU_OPS", "reference")
@@ -155,7 +166,7 @@ def test_metrics_and_kl_gradients_agree_with_the_reference(kind: str, monkeypatc
 
 @pytest.mark.usefixtures("each_path")
 def test_masked_slots_take_no_gradient_though_they_hold_nan() -> None:
-    case = make_case(700).to(torch.float32)
+    case = make_case(70).to(torch.float32)
     result = run(case, **EVERYTHING)
     _, d_hidden, d_weight = loss_and_gradients(case, **EVERYTHING)
     for value in (result.logp, result.entropy, d_hidden):
@@ -174,6 +185,7 @@ def test_batch_without_tokens_is_zero_with_zero_gradients() -> None:
 
 @pytest.mark.parametrize("autocast", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.usefixtures("real_chunks")
 def test_first_ratio_is_exactly_one(dtype: torch.dtype, autocast: bool) -> None:
     case = make_case(1031).to(dtype)
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
@@ -187,7 +199,7 @@ def test_first_ratio_is_exactly_one(dtype: torch.dtype, autocast: bool) -> None:
 
 @pytest.mark.usefixtures("each_path")
 def test_without_old_logp_the_ratio_is_one_and_the_gradient_is_the_policy_gradient() -> None:
-    case = make_case(300).to(torch.float64)
+    case = make_case(30).to(torch.float64)
     on_policy = loss_and_gradients(case._replace(old_logp=None))  # type: ignore[arg-type]
     logp = linear_logp(case.hidden, case.weight, case.ids, mask=case.mask).logp
     plain = -(logp * case.advantages.nan_to_num()).sum() / case.mask.sum()
@@ -196,11 +208,11 @@ def test_without_old_logp_the_ratio_is_one_and_the_gradient_is_the_policy_gradie
 
 @pytest.mark.usefixtures("each_path")
 def test_one_batch_of_eight_equals_eight_batches_of_one() -> None:
-    case = make_case(8 * 50).to(torch.float64)
+    case = make_case(8 * 10).to(torch.float64)
     whole = loss_and_gradients(case, **EVERYTHING)
     totals = [torch.zeros_like(x) for x in whole]
     for part in range(8):
-        cut = slice(50 * part, 50 * (part + 1))
+        cut = slice(10 * part, 10 * (part + 1))
         piece = Case(*(x if x is case.weight else x[cut] for x in case))
         loss = run(piece, **EVERYTHING, denominator=case.mask.sum()).loss
         for total, share in zip(totals, (loss, *torch.autograd.grad(loss, (case.hidden, case.weight))), strict=True):
@@ -220,7 +232,7 @@ def gemms(case: Case, *, hidden: bool = True, weight: bool = True, **options: An
 
 
 def test_masked_tokens_and_frozen_inputs_cost_no_gemm() -> None:
-    case = make_case(1031).to(torch.float32)
+    case = make_case(53).to(torch.float32)
     assert gemms(case, entropy_coef=0.1) == 3
     assert gemms(case, entropy_coef=0.1, hidden=False) == 2
     assert gemms(case, entropy_coef=0.1, weight=False) == 2
@@ -229,7 +241,7 @@ def test_masked_tokens_and_frozen_inputs_cost_no_gemm() -> None:
 
 def test_tokens_without_gradient_go_forward_only() -> None:
     """Zero advantages and no entropy or KL term: half the tokens cost one GEMM, the others three."""
-    case = make_case(400, share=1.0).to(torch.float32)
+    case = make_case(40, share=1.0).to(torch.float32)
     case.advantages.fill_(1.0)[::2] = 0.0
     on_policy = case._replace(old_logp=None)  # type: ignore[arg-type]
     assert gemms(on_policy) == 2
@@ -238,12 +250,13 @@ def test_tokens_without_gradient_go_forward_only() -> None:
 
 
 def test_no_tensor_is_larger_than_a_chunk_of_logits() -> None:
-    case = make_case(4 * CPU_CHUNK_ROWS, share=1.0).to(torch.float32)
+    case = make_case(4 * CHUNK, share=1.0).to(torch.float32)
     with LargestTensor() as largest:
         run(case, **EVERYTHING).loss.backward()
-    assert largest.elements == CPU_CHUNK_ROWS * VOCABULARY
+    assert largest.elements == CHUNK * VOCABULARY
 
 
+@pytest.mark.usefixtures("chunked_path")
 def test_backward_twice_gives_the_same_gradient() -> None:
     case = make_case(30).to(torch.float32)
     loss = run(case).loss

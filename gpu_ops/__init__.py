@@ -1,7 +1,8 @@
 """Losses of RLHF as one function each. T tokens, D hidden, V vocabulary; True in a mask takes part.
 
-Every op has a reference (the definition, plain PyTorch) and the fused ones a chunked path that never holds [T, V].
-GPU_OPS=reference|torch chooses; `path()` says which and why.
+Every op has a reference (the definition, plain PyTorch). The fused ones take a chunk of tokens at a time and never hold
+[T, V]; what lies between their GEMMs is written in PyTorch, C++ and Triton (`gpu_ops.rows`).
+GPU_OPS=reference|torch|cpp|triton chooses; `path()` says which and why.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 from gpu_ops.dispatch import path
 from gpu_ops.linear_logp import LinearLogp, linear_logp
 from gpu_ops.linear_ppo_loss import LinearPPO, PPOLossMetrics, linear_ppo_loss
+from gpu_ops.linear_ppo_loss.module import LMHeadPPOLoss
 from gpu_ops.pooling import last_token_scores
 from gpu_ops.preferences import grouped_preference_loss, plackett_luce_loss
 from gpu_ops.values import GAE, ValueLoss, gae, value_loss, whiten
 
 __all__ = [
     "GAE",
+    "LMHeadPPOLoss",
     "LinearLogp",
     "LinearPPO",
     "PPOLossMetrics",

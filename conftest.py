@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+# Triton decides when it is imported whether its kernels run in its interpreter, and PyTorch imports it early.
+os.environ.setdefault("TRITON_INTERPRET", "1")
+
 from config import embedded
 from tests import browser_setup
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gpu_ops import checks
+from gpu_ops import checks, scan
 
 VARIANCE_EPSILON = 1e-8
 
@@ -108,24 +108,21 @@ def gae(
         if not 0 <= value <= 1:
             raise ValueError(f"{name} ({value}) must lie in 0..1")
     checks.is_mask("mask", mask)
+    if values.dim() != 2:
+        raise ValueError(f"values must be [B, R], got shape {tuple(values.shape)}")
     for name, tensor in (("rewards", rewards), ("mask", mask)):
         checks.same_shape(name, tensor, "values", values)
-    checks.finite("rewards", rewards[mask])
-    checks.finite("values", values[mask])
-    if bootstrap is not None:
-        checks.same_shape("bootstrap", bootstrap, "a column of values", values[:, 0])
+    given = {"rewards": rewards, "values": values}
+    if bootstrap is None:
+        bootstrap = values.new_zeros(values.shape[0])
+    if bootstrap.shape != values.shape[:1]:
+        raise ValueError(f"bootstrap has shape {tuple(bootstrap.shape)} but values hold {values.shape[0]} sequences")
+    good = [torch.where(mask, x, 0.0).isfinite().all() for x in given.values()]
+    if not bool(torch.stack([*good, bootstrap.isfinite().all()]).all()):
+        for name, tensor in given.items():
+            checks.finite(name, tensor[mask])
         checks.finite("bootstrap", bootstrap)
-    wide_rewards, wide_values = (x.double().masked_fill(~mask, 0.0) for x in (rewards, values))
-    next_value = values.new_zeros(values.shape[0]).double() if bootstrap is None else bootstrap.double()
-    running = torch.zeros_like(next_value)
-    advantages = torch.zeros_like(wide_values)
-    for t in range(values.shape[1] - 1, -1, -1):
-        delta = wide_rewards[:, t] + gamma * next_value - wide_values[:, t]
-        here = mask[:, t]
-        running = torch.where(here, delta + gamma * lam * running, running)
-        next_value = torch.where(here, wide_values[:, t], next_value)
-        advantages[:, t] = torch.where(here, running, 0.0)
-    return GAE(advantages.to(values.dtype), (advantages + wide_values).to(values.dtype))
+    return GAE(*scan.advantages(rewards, values, mask, bootstrap, gamma=gamma, lam=lam))
 
 
 @torch.no_grad()

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -8,9 +7,6 @@ import torch
 
 from gpu_ops import cpp, projection
 from gpu_ops.tests.cases import CHUNK
-
-if not torch.cuda.is_available():
-    os.environ["TRITON_INTERPRET"] = "1"  # read when the kernels are defined, so before anything imports them
 
 needs_cpp = pytest.mark.skipif(not cpp.load().usable, reason=cpp.load().detail)
 CHUNKED = ["torch", pytest.param("cpp", marks=needs_cpp), "triton"]

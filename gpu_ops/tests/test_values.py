@@ -51,6 +51,7 @@ def test_value_loss_of_parts_adds_up() -> None:
     assert sum(parts) == pytest.approx(whole.loss.item())
 
 
+@pytest.mark.usefixtures("each_path")
 def test_gae_by_hand() -> None:
     rewards, values = torch.tensor([[0.0, 0.0, 1.0]]), torch.tensor([[0.5, 0.4, 0.2]])
     result = gae(rewards, values, torch.ones(1, 3, dtype=torch.bool), gamma=1.0, lam=0.5)
@@ -78,6 +79,7 @@ def plain_gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: 
     return out
 
 
+@pytest.mark.usefixtures("each_path")
 @pytest.mark.parametrize("padding", ["right", "left", "holes"])
 def test_gae_equals_a_plain_float64_loop(padding: str) -> None:
     rewards, values = (torch.randn(7, 13, dtype=torch.float64) for _ in range(2))
@@ -90,6 +92,25 @@ def test_gae_equals_a_plain_float64_loop(padding: str) -> None:
     result = gae(rewards, values, mask, gamma=0.98, lam=0.9, bootstrap=bootstrap)
     torch.testing.assert_close(result.advantages, expected, rtol=0, atol=1e-14)
     torch.testing.assert_close(result.returns, (expected + values).masked_fill(~mask, 0.0), rtol=0, atol=1e-14)
+
+
+@pytest.mark.usefixtures("each_path")
+@pytest.mark.parametrize("length", [1023, 1024, 1025])
+def test_gae_goes_on_across_blocks(length: int) -> None:
+    """1024 tokens are one block of the scan. Float32 in and out; the loop is float64."""
+    random = torch.Generator().manual_seed(length)
+    rewards, values = (torch.randn(2, length, generator=random) for _ in range(2))
+    mask = torch.rand(2, length, generator=random) < 0.9
+    bootstrap = torch.tensor([0.0, 0.7])
+    expected = plain_gae(rewards, values, mask, 0.999, 0.97, bootstrap)
+    found = gae(rewards, values, mask, gamma=0.999, lam=0.97, bootstrap=bootstrap)
+    torch.testing.assert_close(found.advantages, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.usefixtures("each_path")
+def test_gae_of_no_tokens_is_empty() -> None:
+    nothing = torch.zeros(2, 0)
+    assert gae(nothing, nothing, nothing.bool()).advantages.shape == (2, 0)
 
 
 def test_whiten_by_hand_with_unbiased_variance() -> None:

@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Tests and measures the fused losses on a machine with CUDA: bash benchmarks/gpu.sh
+# Needs Python with torch and triton; no network, no Django. Takes under 9 minutes.
+# JSON goes to ${OUT:-benchmarks/results}, everything else to stdout.
+# The exit status is 0 only where the tests ran without a failure and both tables were measured whole.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+PYTHON=${PYTHON:-python}
+OUT=${OUT:-benchmarks/results}
+TOTAL_SECONDS=520
+status=0
+mkdir -p "$OUT"
+extra=$(mktemp -d)
+trap 'rm -rf "$extra"' EXIT
+
+fail() {
+    echo "gpu.sh: $1"
+    status=1
+}
+
+left() {
+    echo $((TOTAL_SECONDS - SECONDS))
+}
+
+"$PYTHON" -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' || {
+    echo "gpu.sh: PyTorch finds no GPU here; benchmarks/fused_loss.py --device cpu measures the CPU."
+    exit 2
+}
+command -v nvidia-smi >/dev/null && nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader || true
+
+# Wheels beside this script (pytest, peers) go to a folder of this run's own; torch and triton stay as they are.
+shopt -s nullglob
+for wheel in benchmarks/wheels/*.whl; do
+    case $(basename "$wheel") in torch-* | triton-*) continue ;; esac
+    "$PYTHON" -m pip install --quiet --no-index --no-deps --target "$extra" "$wheel" || echo "gpu.sh: left out $wheel"
+done
+export PYTHONPATH="$extra${PYTHONPATH:+:$PYTHONPATH}"
+
+"$PYTHON" gpu_ops/cpp/build.py
+
+if ! "$PYTHON" -c 'import pytest' 2>/dev/null; then
+    fail "pytest is neither installed nor in benchmarks/wheels: the tests are left out."
+elif [ ! -e gpu_ops/tests/test_gpu.py ]; then
+    fail "gpu_ops/tests/test_gpu.py is not there: the tests are left out."
+else
+    # Neither the project's pytest options nor its root conftest.py: both want Django.
+    timeout 200 "$PYTHON" -m pytest -c /dev/null --rootdir . --confcutdir gpu_ops -p no:cacheprovider -p no:django \
+        -q -ra --durations 5 gpu_ops/tests/test_gpu.py 2>&1 || fail "the tests failed (exit status $?)."
+fi
+
+table() { # table SIZE SECONDS FILE ARGUMENTS...
+    local size=$1 seconds=$2 file=$3
+    shift 3
+    timeout "$seconds" "$PYTHON" benchmarks/fused_loss.py --device cuda --dtype bfloat16 --sizes "$size" \
+        --rounds 20 --warm-up 5 --budget 12 --limit $((seconds - 45)) --json "$OUT/$file.json" "$@" 2>&1
+}
+
+measure() { # measure SIZE SECONDS OPS...: a peer that kills the process must not take ours with it
+    local size=$1 seconds=$2 before=$SECONDS
+    shift 2
+    table "$size" "$seconds" "cuda-$size" --ops "$@" && return
+    fail "the table at $size stopped (exit status $?); once more without peers."
+    seconds=$((seconds - SECONDS + before))
+    [ "$seconds" -gt 60 ] || { echo "gpu.sh: no time is left for that."; return; }
+    table "$size" "$seconds" "cuda-$size-no-peers" --ops "$@" --no-peers || fail "the table at $size stopped without peers as well."
+}
+
+measure 8192x4096x128256 $(($(left) * 6 / 10)) linear_ppo_loss linear_logp cross_entropy gae
+measure 8192x2048x151936 "$(left)" linear_ppo_loss linear_logp cross_entropy
+echo "gpu.sh: results are in $OUT; $SECONDS seconds."
+exit "$status"

@@ -84,7 +84,7 @@ class Projection:
 
     def logits(self, taken: Tensor) -> Tensor:
         """a [C, V] in the accumulation dtype; it lives until the next chunk's, in the same memory."""
-        into = _workspace(self.kernels, taken.shape[0], self.weight.shape[0], self.weight)
+        into = _workspace(taken.shape[0], self.weight.shape[0], self.accumulation_dtype, self.weight.device)
         return self.product(taken, self.weight.t(), into)
 
     def product(self, left: Tensor, right: Tensor, into: Tensor) -> Tensor:
@@ -94,8 +94,7 @@ class Projection:
         return torch.mm(left, right, into.dtype, out=into)
 
     def empty_weight_gradient(self) -> Tensor:
-        vocabulary, width = self.weight.shape
-        return self.kernels.empty(vocabulary, width, self.weight)
+        return torch.empty(self.weight.shape, dtype=self.accumulation_dtype, device=self.weight.device)
 
     def add_weight_gradient(self, total: Tensor, grad: Tensor, taken: Tensor, *, first: bool) -> None:
         """total [V, D] (accumulation dtype) += grad' taken; where first, total holds nothing yet."""
@@ -110,18 +109,17 @@ class Projection:
 _kept = threading.local()
 
 
-def _workspace(kernels: RowKernels, rows: int, columns: int, like: Tensor) -> Tensor:
+def _workspace(rows: int, columns: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Uninitialised [rows, columns], the same memory for every chunk of a thread's calls.
 
     On the CPU it outlives the call: fresh pages for a chunk of logits cost a tenth of the GEMMs. CUDA's allocator keeps
     memory by itself.
     """
     kept: Tensor | None = getattr(_kept, "buffer", None)
-    dtype = torch.promote_types(like.dtype, torch.float32)
-    if kept is None or kept.dtype != dtype or kept.device != like.device or kept.numel() < rows * columns:
+    if kept is None or kept.dtype != dtype or kept.device != device or kept.numel() < rows * columns:
         _kept.buffer = None
-        kept = kernels.empty(rows, columns, like).view(-1)
-        if like.device.type == "cpu":
+        kept = torch.empty(rows * columns, dtype=dtype, device=device)
+        if device.type == "cpu":
             _kept.buffer = kept
     return kept[: rows * columns].view(rows, columns)
 

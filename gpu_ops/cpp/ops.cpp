@@ -5,10 +5,6 @@
 #include <ATen/core/Tensor.h>
 #include <torch/library.h>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
 #include <algorithm>
 #include <cmath>
 #include <optional>
@@ -201,18 +197,6 @@ void gae(const Tensor& rewards, const Tensor& values, const Tensor& mask, const 
   });
 }
 
-// Large fresh buffers cost more in page faults than in arithmetic: ask for 2 MiB pages. A refusal changes nothing.
-void use_huge_pages(const Tensor& buffer) {
-#if defined(__linux__)
-  constexpr uintptr_t PAGE = 2 << 20;
-  const uintptr_t start = reinterpret_cast<uintptr_t>(buffer.data_ptr());
-  const uintptr_t first = (start + PAGE - 1) / PAGE * PAGE, last = (start + buffer.nbytes()) / PAGE * PAGE;
-  if (buffer.is_contiguous() && first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
-#else
-  (void)buffer;
-#endif
-}
-
 std::string instructions() { return kernels().name; }
 
 }  // namespace
@@ -232,7 +216,6 @@ TORCH_LIBRARY(plumbline_cpp, library) {
   library.def(
       "gae(Tensor rewards, Tensor values, Tensor mask, Tensor bootstrap, float gamma, float lam, Tensor(a!) advantages) "
       "-> ()");
-  library.def("use_huge_pages(Tensor buffer) -> ()");
   library.def("instructions() -> str", instructions);
 }
 
@@ -241,5 +224,4 @@ TORCH_LIBRARY_IMPL(plumbline_cpp, CPU, library) {
   library.impl("gradient", gradient);
   library.impl("ppo", ppo);
   library.impl("gae", gae);
-  library.impl("use_huge_pages", use_huge_pages);
 }

@@ -71,9 +71,6 @@ class PPOGradient(NamedTuple):
 class RowKernels(Protocol):
     """Every function may overwrite the logits that it is given."""
 
-    def empty(self, rows: int, columns: int, like: Tensor) -> Tensor:
-        """An uninitialised [rows, columns] float32 buffer (float64 for float64) on like's device."""
-
     def measure(self, logits: Tensor, ids: Tensor, softmax: Softmax) -> Measured: ...
 
     def gradient(

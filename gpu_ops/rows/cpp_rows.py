@@ -5,19 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gpu_ops import cpp
 from gpu_ops.objective import KL_KINDS, Objective
 from gpu_ops.rows import Measured, PPOGradient, PPOTokens, Softmax, Upstream
 
 INSTRUCTIONS = ""
 """Which instruction set runs; empty is the best that the machine has."""
-
-
-def empty(rows: int, columns: int, like: Tensor) -> Tensor:
-    buffer = torch.empty(rows, columns, dtype=torch.float32, device=like.device)
-    if cpp.load().usable:
-        torch.ops.plumbline_cpp.use_huge_pages(buffer)
-    return buffer
 
 
 def measure(logits: Tensor, ids: Tensor, softmax: Softmax) -> Measured:

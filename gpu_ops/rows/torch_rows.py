@@ -14,10 +14,6 @@ from gpu_ops.rows import Measured, PPOGradient, PPOTokens, Softmax, Upstream
 CPU_CACHE_BYTES = 2**21  # of logits in hand: with as much again for their exponentials, about a second-level cache
 
 
-def empty(rows: int, columns: int, like: Tensor) -> Tensor:
-    return torch.empty(rows, columns, dtype=torch.promote_types(like.dtype, torch.float32), device=like.device)
-
-
 def measure(logits: Tensor, ids: Tensor, softmax: Softmax) -> Measured:
     parts = []
     for part in _parts(logits):

@@ -249,10 +249,6 @@ def _ppo_kernel(  # type: ignore[no-untyped-def]
     _slope(row, into + c * V, token, temperature, softcap, entropy, peak, log_sum, grad, bonus, 0.0, CAPPED, V, BLOCK)
 
 
-def empty(rows: int, columns: int, like: Tensor) -> Tensor:
-    return torch.empty(rows, columns, dtype=torch.float32, device=like.device)
-
-
 def measure(logits: Tensor, ids: Tensor, softmax: Softmax) -> Measured:
     measured = Measured(*(logits.new_empty(logits.shape[0]) for _ in Measured._fields))
     _measure_kernel[(logits.shape[0],)](

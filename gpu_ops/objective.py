@@ -117,9 +117,3 @@ def kl_terms(logp: Tensor, ref_logp: Tensor, kind: str) -> tuple[Tensor, Tensor]
 
 def no_metrics(like: Tensor) -> PPOLossMetrics:
     return PPOLossMetrics(*(like.new_zeros(()) for _ in PPOLossMetrics._fields))
-
-
-def add(left: PPOLossMetrics, right: PPOLossMetrics) -> PPOLossMetrics:
-    """Metrics of two sets of tokens together: sums add, the maximum stays a maximum."""
-    summed = PPOLossMetrics(*(a + b for a, b in zip(left, right, strict=True)))
-    return summed._replace(ratio_max=torch.maximum(left.ratio_max, right.ratio_max))

@@ -122,11 +122,3 @@ def _workspace(rows: int, columns: int, dtype: torch.dtype, device: torch.device
         if device.type == "cpu":
             _kept.buffer = kept
     return kept[: rows * columns].view(rows, columns)
-
-
-def put(target: Tensor, rows: Tensor | None, values: Tensor) -> None:
-    """Write values to the tokens they came from."""
-    if rows is None:
-        target.copy_(values)
-    else:
-        target.index_copy_(0, rows, values.to(target.dtype))

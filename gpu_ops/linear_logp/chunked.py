@@ -10,24 +10,27 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gpu_ops.projection import Projection, put
+from gpu_ops.linear_logp.reference import scatter
+from gpu_ops.projection import Projection
 from gpu_ops.rows import Measured, Upstream
 
 
 def forward(hidden: Tensor, ids: Tensor, rows: Tensor | None, projection: Projection) -> Measured:
     """[T] each, 0 where masked. rows: [N] int64 the tokens that take part, None for all."""
     tokens = ids if rows is None else ids[rows]
-    measured = Measured(*(_zeros(hidden, projection) for _ in Measured._fields))
+    measured = Measured(
+        *(
+            torch.empty(tokens.shape, dtype=projection.accumulation_dtype, device=hidden.device)
+            for _ in Measured._fields
+        )
+    )
     with projection.precision():
         for chunk in projection.chunks(tokens.shape[0]):
             logits = projection.logits(projection.take(hidden, rows, chunk))
             here = projection.kernels.measure(logits, tokens[chunk], projection.softmax)
             for into, values in zip(measured, here, strict=True):
-                if rows is None:
-                    into[chunk] = values
-                else:
-                    put(into, rows[chunk], values)
-    return measured
+                into[chunk] = values
+    return Measured(*(scatter(values, rows, hidden.shape[0]) for values in measured))
 
 
 class Gradients(NamedTuple):
@@ -69,7 +72,3 @@ def backward(
     if d_weight is not None and not tokens.numel():
         d_weight.zero_()
     return Gradients(d_hidden, d_weight)
-
-
-def _zeros(hidden: Tensor, projection: Projection) -> Tensor:
-    return torch.zeros(hidden.shape[0], dtype=projection.accumulation_dtype, device=hidden.device)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from gpu_ops.linear_logp.reference import scatter
 from gpu_ops.objective import Objective, PPOLossMetrics, no_metrics, token_terms
 from gpu_ops.projection import Projection
 from gpu_ops.rows import PPOTokens
@@ -63,7 +64,7 @@ class Pass:
             _, old_logp, advantages, ref_logp = self.tokens
             terms = token_terms(self.logp, self.entropy, old_logp, advantages, ref_logp, self.objective)
             loss, metrics = terms.loss.sum() * self.scale, terms.metrics
-        logp, entropy = self._spread(self.logp), self._spread(self.entropy)
+        logp, entropy = (scatter(values, self.rows, self.hidden.shape[0]) for values in (self.logp, self.entropy))
         return Result(loss, metrics, logp, entropy, self.d_hidden, self.d_weight)
 
     def _chunk(self, chunk: slice) -> None:
@@ -95,9 +96,3 @@ class Pass:
         if self.d_hidden is not None:
             target = places if self.rows is None else self.rows[places]
             self.d_hidden[target] = torch.mm(grad, self.projection.weight).to(self.d_hidden.dtype)
-
-    def _spread(self, values: Tensor) -> Tensor:
-        """[N] to [T], 0 where masked."""
-        if self.rows is None:
-            return values
-        return values.new_zeros(self.hidden.shape[0]).index_copy_(0, self.rows, values)

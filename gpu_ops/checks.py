@@ -14,6 +14,11 @@ def autocast_dtype(hidden: Tensor) -> torch.dtype | None:
     return torch.get_autocast_dtype(device)
 
 
+def gemm_dtype(hidden: Tensor) -> torch.dtype:
+    """What the operands of hidden's GEMMs are rounded to."""
+    return autocast_dtype(hidden) or hidden.dtype
+
+
 def same_shape(name: str, tensor: Tensor, like_name: str, like: Tensor) -> None:
     if tensor.shape != like.shape:
         raise ValueError(f"{name} has shape {tuple(tensor.shape)} but {like_name} has shape {tuple(like.shape)}")
@@ -54,9 +59,13 @@ def positive(name: str, value: float) -> None:
         raise ValueError(f"{name} ({value}) must be finite and greater than 0")
 
 
-def denominator(value: float | Tensor) -> None:
+def one_number(name: str, value: float | Tensor) -> None:
     if isinstance(value, Tensor) and value.numel() != 1:
-        raise ValueError(f"denominator must hold 1 number, got shape {tuple(value.shape)}")
+        raise ValueError(f"{name} must hold 1 number, got shape {tuple(value.shape)}")
+
+
+def denominator(value: float | Tensor) -> None:
+    one_number("denominator", value)
     positive("denominator", float(value))
 
 

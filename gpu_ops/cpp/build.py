@@ -1,7 +1,7 @@
 """Compiles the row kernels into one library for PyTorch; run as a script by make, needs a C++20 compiler.
 
 Never imports torch, so that finding nothing to do takes no time. The library's name holds a digest of the sources, the
-compiler and torch's version: a library that is there is right.
+flags and torch's version: a library that is there is right.
 """
 
 from __future__ import annotations

@@ -53,6 +53,7 @@ def linear_logp(
         return reference.linear_logp(
             hidden, weight, ids, mask, temperature=temperature, softcap=softcap, want=tuple(want)
         )
-    gemm_dtype = checks.autocast_dtype(hidden) or hidden.dtype
-    logp, entropy, lse, *_ = op.linear_logp(hidden, weight, ids, mask, float(temperature), softcap, gemm_dtype)
+    logp, entropy, lse, *_ = op.linear_logp(
+        hidden, weight, ids, mask, float(temperature), softcap, checks.gemm_dtype(hidden)
+    )
     return LinearLogp(logp, entropy if "entropy" in want else None, lse if "lse" in want else None)

@@ -52,6 +52,7 @@ def linear_logp_backward(
     weight: Tensor,
     ids: Tensor,
     mask: Tensor | None,
+    logp: Tensor,
     entropy: Tensor,
     peak: Tensor,
     log_sum: Tensor,
@@ -71,7 +72,7 @@ def linear_logp_backward(
         ids,
         checks.rows(mask),
         projection,
-        Measured(entropy, entropy, peak, log_sum),
+        Measured(logp, entropy, peak, log_sum),
         Upstream(grad_logp, grad_entropy, grad_lse),
         need_hidden=need_hidden,
         need_weight=need_weight,
@@ -94,8 +95,8 @@ def _(hidden: Tensor, weight: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     hidden, weight, ids, mask, *ctx.options = inputs
-    _, entropy, _, peak, log_sum = output
-    ctx.save_for_backward(hidden, weight, ids, mask, entropy, peak, log_sum)
+    logp, entropy, _, peak, log_sum = output
+    ctx.save_for_backward(hidden, weight, ids, mask, logp, entropy, peak, log_sum)
     ctx.set_materialize_grads(False)
 
 

@@ -76,10 +76,9 @@ def linear_ppo_loss(
             checks.same_shape(name, column, "ids", ids)
             checks.same_device(name, column, "ids", ids)
     old_logp, ref_logp = (None if column is None else column.detach() for column in (old_logp, ref_logp))
-    gemm_dtype = checks.autocast_dtype(hidden) or hidden.dtype
+    gemm_dtype = checks.gemm_dtype(hidden)
     dtype = torch.promote_types(gemm_dtype, torch.float32)
-    if isinstance(denominator, Tensor) and denominator.numel() != 1:
-        raise ValueError(f"denominator must hold 1 number, got shape {tuple(denominator.shape)}")
+    checks.one_number("denominator", denominator)
     divisor = torch.as_tensor(denominator, dtype=dtype, device=hidden.device).detach()
     if dispatch.is_reference(hidden.device.type):
         rows = checks.rows(mask)

@@ -73,23 +73,33 @@ BODIES = {
 """What our own ops do, which PyTorch shows to a mode as one call."""
 
 
-class LargestTensor(TorchDispatchMode):
-    """Remembers the greatest number of elements that any op returned."""
-
-    elements = 0
+class Inside(TorchDispatchMode):
+    """Sees each op, and in place of ours what they do."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in BODIES:
             with self:
                 return BODIES[func](*args, **(kwargs or {}))
         result = func(*args, **(kwargs or {}))
+        self.see(func.overloadpacket.__name__, args, result)
+        return result
+
+    def see(self, name: str, args: Any, result: Any) -> None:
+        raise NotImplementedError
+
+
+class LargestTensor(Inside):
+    """Remembers the greatest number of elements that any op returned."""
+
+    elements = 0
+
+    def see(self, name: str, args: Any, result: Any) -> None:
         for tensor in result if isinstance(result, (tuple, list)) else [result]:
             if isinstance(tensor, Tensor):
                 self.elements = max(self.elements, tensor.numel())
-        return result
 
 
-class GemmCounter(TorchDispatchMode):
+class GemmCounter(Inside):
     """Adds up the multiply-adds of every matrix product, and notes the float32 precisions they ran at."""
 
     def __init__(self) -> None:
@@ -97,15 +107,10 @@ class GemmCounter(TorchDispatchMode):
         self.multiply_adds = 0
         self.precisions: list[str] = []
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in BODIES:
-            with self:
-                return BODIES[func](*args, **(kwargs or {}))
-        name = func.overloadpacket.__name__
+    def see(self, name: str, args: Any, result: Any) -> None:
         if name in {"mm", "addmm", "addmm_"}:
             left, right = args[-2:]
             self.precisions.append(torch.get_float32_matmul_precision())
             self.multiply_adds += left.shape[0] * left.shape[1] * right.shape[1]
         else:
             assert name not in {"bmm", "baddbmm", "matmul", "linear"}, f"{name} is not counted"
-        return func(*args, **(kwargs or {}))

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gpu_ops import gae, linear_logp, linear_ppo_loss
+from gpu_ops import gae, linear_logp, linear_ppo_loss, projection
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
@@ -90,8 +90,6 @@ def test_more_than_two_billion_logits() -> None:
 
 def test_rows_of_one_chunk_beyond_two_billion_logits(monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernels' own offsets: all of it in a single chunk."""
-    from gpu_ops import projection
-
     monkeypatch.setattr(projection, "DEVICE_CHUNK_ROWS", 17_000)
     test_more_than_two_billion_logits()
 

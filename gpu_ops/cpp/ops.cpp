@@ -173,28 +173,38 @@ void ppo(const Tensor& logits, const Tensor& ids, double temperature, std::optio
   });
 }
 
-// A_t = r_t + gamma v_next - v_t + gamma lam A_next over the tokens that take part, from the right.
-void gae(const Tensor& rewards, const Tensor& values, const Tensor& mask, const Tensor& bootstrap, double gamma,
-         double lam, const Tensor& advantages) {
+// A_t = r_t + gamma v_next - v_t + gamma lam A_next over the tokens that take part, from the right; float64 inside.
+template <typename Number>
+void gae_rows(const Tensor& rewards, const Tensor& values, const Tensor& mask, const Tensor& bootstrap, double gamma,
+              double lam, const Tensor& advantages, const Tensor& returns) {
   const int64_t length = values.size(1);
-  for (const Tensor* tensor : {&rewards, &values, &mask, &advantages})
-    TORCH_CHECK_VALUE(tensor->is_contiguous() && tensor->sizes() == values.sizes(), "shapes must agree");
-  TORCH_CHECK_VALUE(bootstrap.is_contiguous() && bootstrap.numel() == values.size(0), "bootstrap must hold one a row");
-  const double *r = rewards.data_ptr<double>(), *v = values.data_ptr<double>(), *last = bootstrap.data_ptr<double>();
+  const Number *r = rewards.data_ptr<Number>(), *v = values.data_ptr<Number>();
+  const double* last = bootstrap.data_ptr<double>();
   const bool* here = mask.data_ptr<bool>();
-  double* out = advantages.data_ptr<double>();
+  Number *advantages_out = advantages.data_ptr<Number>(), *returns_out = returns.data_ptr<Number>();
   at::parallel_for(0, values.size(0), 1, [&](int64_t begin, int64_t end) {
     for (int64_t b = begin; b < end; ++b) {
       double next = last[b], running = 0;
-      for (int64_t t = length - 1; t >= 0; --t) {
-        const int64_t at = b * length + t;
-        if (!here[at]) continue;
-        running = r[at] + gamma * next - v[at] + gamma * lam * running;
-        next = v[at];
-        out[at] = running;
+      for (int64_t at = (b + 1) * length - 1; at >= b * length; --at) {
+        if (here[at]) {
+          running = double(r[at]) + gamma * next - double(v[at]) + gamma * lam * running;
+          next = double(v[at]);
+        }
+        advantages_out[at] = here[at] ? Number(running) : 0;
+        returns_out[at] = here[at] ? Number(running + next) : 0;
       }
     }
   });
+}
+
+void gae(const Tensor& rewards, const Tensor& values, const Tensor& mask, const Tensor& bootstrap, double gamma,
+         double lam, const Tensor& advantages, const Tensor& returns) {
+  for (const Tensor* tensor : {&rewards, &values, &mask, &advantages, &returns})
+    TORCH_CHECK_VALUE(tensor->dim() == 2 && tensor->is_contiguous() && tensor->sizes() == values.sizes(),
+                      "shapes must agree");
+  TORCH_CHECK_VALUE(bootstrap.is_contiguous() && bootstrap.numel() == values.size(0), "bootstrap must hold one a row");
+  const auto rows = values.scalar_type() == at::kDouble ? gae_rows<double> : gae_rows<float>;
+  rows(rewards, values, mask, bootstrap, gamma, lam, advantages, returns);
 }
 
 std::string instructions() { return kernels().name; }
@@ -214,8 +224,8 @@ TORCH_LIBRARY(plumbline_cpp, library) {
       "int kl_kind, float scale, Tensor(b!) logp, Tensor(c!) entropy, Tensor(d!) grad_logp, str instructions='') "
       "-> ()");
   library.def(
-      "gae(Tensor rewards, Tensor values, Tensor mask, Tensor bootstrap, float gamma, float lam, Tensor(a!) advantages) "
-      "-> ()");
+      "gae(Tensor rewards, Tensor values, Tensor mask, Tensor bootstrap, float gamma, float lam, Tensor(a!) advantages, "
+      "Tensor(b!) returns) -> ()");
   library.def("instructions() -> str", instructions);
 }
 

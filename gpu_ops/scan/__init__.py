@@ -31,14 +31,20 @@ def advantages(
         from gpu_ops.scan import triton_scan
 
         return Advantages(*triton_scan.advantages(rewards, values, mask, bootstrap, gamma, lam))
-    wide_rewards, wide_values = (x.double().masked_fill(~mask, 0.0).contiguous() for x in (rewards, values))
     last = bootstrap.double().contiguous()
     if name == "cpp":
-        found = torch.zeros_like(wide_values)
-        torch.ops.plumbline_cpp.gae(wide_rewards, wide_values, mask.contiguous(), last, gamma, lam, found)
-    else:
-        found = _by_columns(wide_rewards, wide_values, mask, last, gamma, lam)
+        return _in_cpp(rewards, values, mask, last, gamma, lam)
+    wide_rewards, wide_values = (x.double().masked_fill(~mask, 0.0) for x in (rewards, values))
+    found = _by_columns(wide_rewards, wide_values, mask, last, gamma, lam)
     return Advantages(found.to(values.dtype), (found + wide_values).to(values.dtype))
+
+
+def _in_cpp(rewards: Tensor, values: Tensor, mask: Tensor, last: Tensor, gamma: float, lam: float) -> Advantages:
+    dtype = torch.promote_types(torch.promote_types(rewards.dtype, values.dtype), torch.float32)
+    given = [x.to(dtype).contiguous() for x in (rewards, values)]
+    found = Advantages(*(torch.empty_like(given[1]) for _ in Advantages._fields))
+    torch.ops.plumbline_cpp.gae(*given, mask.contiguous(), last, gamma, lam, *found)
+    return Advantages(*(x.to(values.dtype) for x in found))
 
 
 def _by_columns(rewards: Tensor, values: Tensor, mask: Tensor, next_value: Tensor, gamma: float, lam: float) -> Tensor:

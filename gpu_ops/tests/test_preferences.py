@@ -235,3 +235,45 @@ def test_bad_pairs_are_refused(changes: dict[str, Any], message: str) -> None:
 def test_bad_orders_are_refused(order: Tensor, group: Tensor, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         plackett_luce_loss(torch.zeros(3), order, group)
+
+
+PAIR = st.tuples(st.integers(0, 5), st.integers(1, 5), OUTCOME, st.integers(0, 3), st.floats(0.1, 3), st.floats(0, 2))
+
+
+def plain_pair_loss(difference: float, outcome: int, margin: float, log_tie: float | None) -> float:
+    """-log P(outcome) as a Python float, from the sums of exponentials."""
+    d = difference - outcome * margin
+    parts = {1: math.exp(d / 2), -1: math.exp(-d / 2)}
+    if log_tie is not None:
+        parts[0] = math.exp(log_tie)
+    losses = {name: math.log(sum(parts.values()) / part) for name, part in parts.items()}
+    return losses.get(outcome, (losses[1] + losses[-1]) / 2)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.lists(st.floats(-8, 8), min_size=6, max_size=6),
+    st.lists(PAIR, min_size=1, max_size=12),
+    st.sampled_from([None, TIE]),
+)
+def test_any_groups_ties_margins_and_weights_equal_a_plain_loop(
+    scores: list[float], pairs: list[tuple[int, int, int, int, float, float]], tie: Tensor | None
+) -> None:
+    groups: dict[int, list[tuple[float, float]]] = {}
+    for left, step, outcome, group, weight, margin in pairs:
+        difference = scores[left] - scores[(left + step) % 6]
+        loss = plain_pair_loss(difference, outcome, margin, None if tie is None else tie.item())
+        groups.setdefault(group, []).append((weight, loss))
+    means = [sum(w * x for w, x in group) / sum(w for w, _ in group) for group in groups.values()]
+    first, second = ints(*(p[0] for p in pairs)), ints(*((p[0] + p[1]) % 6 for p in pairs))
+    actual = grouped_preference_loss(
+        torch.tensor(scores, dtype=torch.float64),
+        first,
+        second,
+        ints(*(p[2] for p in pairs)),
+        ints(*(p[3] for p in pairs)),
+        weight=torch.tensor([p[4] for p in pairs], dtype=torch.float64),
+        margin=torch.tensor([p[5] for p in pairs], dtype=torch.float64),
+        log_tie=tie,
+    )
+    assert actual.item() == pytest.approx(sum(means) / len(means), rel=1e-9)

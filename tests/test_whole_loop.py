@@ -16,6 +16,7 @@ from config.demo.report import summarise, table
 from config.demo.spec import TurnSpec
 from config.demo.turn import Turn, run_turn
 from policy.services import verify_checkpoint
+from runs.directory import WorkerRunDirectory
 from tests.tiny import build_tiny_model
 from tests.workers import workers
 
@@ -71,3 +72,6 @@ def test_one_turn_ends_with_the_new_checkpoints_answers_in_the_queue(turn: Turn)
     assert 0 <= summary["win_rate_low"] <= summary["win_rate"] <= summary["win_rate_high"] <= 1
     assert all(summary[name] is not None for name in ("rm_accuracy", "rm_floor_length", "reward_first", "reward_last"))
     assert "win rate against its parent" in table(summary)
+    assert turn.checkpoint.run is not None
+    said = WorkerRunDirectory(turn.checkpoint.run).log.read_text()
+    assert said.count("gpu_ops: ") == 1, "PPO's log says which path its losses take"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
+import logging
 import math
 import os
 import signal
@@ -255,6 +256,8 @@ def main(argv: Sequence[str], handlers: Mapping[str, Handler]) -> int:
     except Exception as error:
         return _fail(path, error)
     _stop_on_sigterm(run)
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("gpu_ops").setLevel(logging.INFO)  # which path the losses take, and why
     return _handle(run, handlers)
 
 

@@ -6,11 +6,15 @@ the same whatever its number of answers (InstructGPT, Ouyang et al. 2022, eq. 1:
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from gpu_ops import checks
+
+Ties = Literal["davidson", "rao-kupper"]
 
 UNREACHABLE = -1e30  # stands for minus infinity where infinity would make a NaN gradient
 
@@ -24,21 +28,31 @@ def grouped_preference_loss(
     *,
     weight: Tensor | None = None,
     margin: Tensor | None = None,
+    certainty: Tensor | None = None,
+    group_weight: Tensor | None = None,
     log_tie: Tensor | None = None,
+    ties: Ties = "davidson",
     num_groups: int | None = None,
     denominator: float | Tensor | None = None,
 ) -> Tensor:
     """Mean over groups of the weighted mean over the group's pairs of -log P(outcome).
 
-    With log_tie = ln nu (Davidson 1970), d = s_first - s_second and Z = e^{d/2} + e^{-d/2} + nu:
-    P(first) = e^{d/2} / Z, P(second) = e^{-d/2} / Z, P(tie) = nu / Z. Without log_tie: Bradley-Terry, where a tie
-    counts half for each side. A margin is taken from the winner: d - margin where first won, d + margin where second
-    did.
+    With d = s_first - s_second and log_tie, ties have a probability of their own:
+
+        davidson (1970)           Z = e^{d/2} + e^{-d/2} + nu: P(first) = e^{d/2} / Z, P(second) = e^{-d/2} / Z,
+                                  P(tie) = nu / Z; nu = e^log_tie, the odds of a tie to one side's win are nu at d = 0.
+        rao-kupper (1967)         P(first) = sigmoid(d - eta), P(second) = sigmoid(-d - eta), P(tie) is the rest;
+                                  eta = e^log_tie, differences below eta are mostly not noticed.
+
+    Without log_tie: Bradley-Terry, where a tie counts half for each side. A margin is taken from the winner: d - margin
+    where first won, d + margin where second did. A soft label of certainty c counts c for the outcome and 1 - c for its
+    opposite; it leaves a tie as it is.
 
     Args:
         scores: [N] carries the gradient. first, second: [P] int64 into scores. outcome: [P], 1 first preferred,
             0 tie, -1 second preferred. group: [P] int64, any numbers, or 0..num_groups-1 with num_groups.
         weight: [P] >= 0, for example the labeler's reliability. margin: [P] >= 0, reward units.
+        certainty: [P] in [0, 1]. group_weight: [num_groups] >= 0, how often each group counts; needs num_groups.
         log_tie: scalar, carries the gradient too.
         num_groups: refuse unless exactly these groups have pairs.
         denominator: the sum over groups is divided by this instead of by their number, for gradient accumulation.
@@ -48,35 +62,60 @@ def grouped_preference_loss(
 
     Raises:
         ValueError: no pairs, a group without pairs or without weight, indices out of range, shapes that differ, a value
-            not finite.
+            not finite or out of its range.
     """
-    _check_pairs(scores, first, second, outcome, group, weight, margin)
+    _check_pairs(scores, first, second, outcome, group, weight=weight, margin=margin, certainty=certainty)
     dtype = torch.promote_types(scores.dtype, torch.float32)
     scores = scores.to(dtype)
     difference = scores[first] - scores[second]
     if margin is not None:
         difference = difference - outcome.to(dtype) * margin.to(dtype)
-    losses = _bradley_terry(difference, outcome) if log_tie is None else _davidson(difference, outcome, log_tie)
-    weights = torch.ones_like(losses) if weight is None else weight.detach().to(dtype)
+    losses = _by_outcome(difference, log_tie, ties)
+    stated = _pick(losses, outcome)
+    if certainty is not None:
+        sure = certainty.detach().to(dtype)
+        stated = sure * stated + (1 - sure) * _pick(losses, -outcome)
+    weights = torch.ones_like(stated) if weight is None else weight.detach().to(dtype)
     index, count = _groups(group, num_groups)
     totals = weights.new_zeros(count).index_add(0, index, weights)
     if not bool((totals > 0).all()):
         raise ValueError(f"group {int(totals.argmin())} of {count} has a total weight of {float(totals.min())}")
-    return _mean_over_groups(losses * (weights / totals[index]), count, denominator)
+    shares = weights / totals[index]
+    if group_weight is not None:
+        shares = shares * _checked_group_weight(group_weight, num_groups).to(dtype)[index]
+    return _mean_over_groups(stated * shares, count, denominator)
 
 
-def _bradley_terry(difference: Tensor, outcome: Tensor) -> Tensor:
-    """-log sigmoid of the signed difference; the mean of both signs for a tie. [P]"""
-    won, lost = functional.softplus(-difference), functional.softplus(difference)
-    return torch.where(outcome > 0, won, torch.where(outcome < 0, lost, (won + lost) / 2))
+def _by_outcome(difference: Tensor, log_tie: Tensor | None, ties: Ties) -> Tensor:
+    """-log P of second preferred, tie, first preferred: [P, 3]."""
+    if log_tie is None:
+        won, lost = functional.softplus(-difference), functional.softplus(difference)
+        return torch.stack([lost, (won + lost) / 2, won], dim=-1)
+    log_tie = log_tie.to(difference.dtype).reshape(())
+    if ties == "davidson":
+        half = difference / 2
+        return -torch.log_softmax(torch.stack([-half, log_tie.expand_as(half), half], dim=-1), dim=-1)
+    if ties == "rao-kupper":
+        # P(tie) = (e^{2 eta} - 1) sigmoid(d - eta) sigmoid(-d - eta), with e^{2 eta} - 1 taken apart to stay finite.
+        eta = log_tie.exp()
+        won, lost = functional.softplus(eta - difference), functional.softplus(eta + difference)
+        return torch.stack([lost, won + lost - 2 * eta - torch.log(-torch.expm1(-2 * eta)), won], dim=-1)
+    raise ValueError(f"ties must be one of {', '.join(get_args(Ties))}, not {ties!r}")
 
 
-def _davidson(difference: Tensor, outcome: Tensor, log_tie: Tensor) -> Tensor:
-    """-log P(outcome) of Davidson's model, [P]."""
-    half = difference / 2
-    ties = log_tie.to(half.dtype).reshape(()).expand_as(half)
-    log_p = torch.log_softmax(torch.stack([-half, ties, half], dim=-1), dim=-1)
-    return -log_p.gather(1, (outcome.long() + 1)[:, None]).squeeze(1)
+def _pick(losses: Tensor, outcome: Tensor) -> Tensor:
+    return losses.gather(1, (outcome.long() + 1)[:, None]).squeeze(1)
+
+
+def _checked_group_weight(group_weight: Tensor, num_groups: int | None) -> Tensor:
+    if num_groups is None or group_weight.shape != (num_groups,):
+        raise ValueError(
+            f"group_weight {tuple(group_weight.shape)} must be [num_groups], and num_groups is {num_groups}"
+        )
+    checks.finite("group_weight", group_weight)
+    if bool((group_weight < 0).any()):
+        raise ValueError(f"group_weight has a least value of {float(group_weight.min())} but must be >= 0")
+    return group_weight.detach()
 
 
 def _check_pairs(
@@ -85,8 +124,7 @@ def _check_pairs(
     second: Tensor,
     outcome: Tensor,
     group: Tensor,
-    weight: Tensor | None,
-    margin: Tensor | None,
+    **values: Tensor | None,
 ) -> None:
     _check_scores(scores)
     if not first.numel():
@@ -103,12 +141,15 @@ def _check_pairs(
     checks.same_shape("outcome", outcome, "first", first)
     if not bool(((outcome == 1) | (outcome == 0) | (outcome == -1)).all()):
         raise ValueError(f"outcome spans {float(outcome.min())}..{float(outcome.max())} but must be 1, 0 or -1")
-    for name, values in (("weight", weight), ("margin", margin)):
-        if values is not None:
-            checks.same_shape(name, values, "first", first)
-            checks.finite(name, values)
-            if bool((values < 0).any()):
-                raise ValueError(f"{name} has a least value of {float(values.min())} but must be >= 0")
+    for name, given in values.items():
+        if given is None:
+            continue
+        checks.same_shape(name, given, "first", first)
+        checks.finite(name, given)
+        if bool((given < 0).any()):
+            raise ValueError(f"{name} has a least value of {float(given.min())} but must be >= 0")
+        if name == "certainty" and bool((given > 1).any()):
+            raise ValueError(f"certainty has a greatest value of {float(given.max())} but must be <= 1")
 
 
 def _check_scores(scores: Tensor) -> None:

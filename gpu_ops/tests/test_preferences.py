@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gpu_ops import grouped_preference_loss, plackett_luce_loss
+from gpu_ops.preferences import Ties
 
 SCORES = st.lists(st.floats(-20, 20), min_size=2, max_size=6)
 OUTCOME = st.sampled_from([1, 0, -1])
+TIES = st.sampled_from(get_args(Ties))
 TIE = torch.tensor(0.3, dtype=torch.float64)
 
 
@@ -51,6 +53,30 @@ def test_davidson_by_hand() -> None:
     assert one_pair(0.0, 0, log_tie=torch.tensor(math.log(2))) == pytest.approx(math.log(2))
 
 
+def test_rao_kupper_by_hand() -> None:
+    """theta = 2 and a difference of ln 4: 4 / (4 + 2), 1 / (1 + 2 · 4) and the rest, 2/9."""
+    options: dict[str, Any] = {"log_tie": torch.tensor(math.log(math.log(2))), "ties": "rao-kupper"}
+    assert one_pair(math.log(4), 1, **options) == pytest.approx(math.log(3 / 2))
+    assert one_pair(math.log(4), -1, **options) == pytest.approx(math.log(9))
+    assert one_pair(math.log(4), 0, **options) == pytest.approx(math.log(9 / 2))
+
+
+def test_a_soft_label_counts_the_opposite_outcome_too() -> None:
+    certainty = torch.tensor([0.8])
+    expected = 0.8 * math.log(4 / 3) + 0.2 * math.log(4)
+    assert one_pair(math.log(3), 1, certainty=certainty) == pytest.approx(expected)
+    assert one_pair(-math.log(3), -1, certainty=certainty) == pytest.approx(expected)
+    assert one_pair(1.0, 0, certainty=certainty) == pytest.approx(one_pair(1.0, 0))
+
+
+def test_a_groups_weight_says_how_often_it_counts() -> None:
+    """Two pairs of one group, one of the other: 3 times the mean of the first and half of the second, over 2 groups."""
+    scores = torch.tensor([math.log(3), 0.0, 0.0], dtype=torch.float64)
+    pairs = ints(0, 1, 1), ints(1, 0, 2), ints(1, 1, 1), ints(0, 0, 1)
+    loss = grouped_preference_loss(scores, *pairs, group_weight=torch.tensor([3.0, 0.5]), num_groups=2)
+    assert loss.item() == pytest.approx((3 * (math.log(4 / 3) + math.log(4)) / 2 + 0.5 * math.log(2)) / 2)
+
+
 @pytest.mark.parametrize("outcome", [1, -1])
 def test_margin_is_taken_from_the_winner(outcome: int) -> None:
     margin = torch.tensor([math.log(3)])
@@ -71,13 +97,15 @@ def test_gradients_agree_with_finite_differences() -> None:
     tie = torch.tensor(-0.4, dtype=torch.float64, requires_grad=True)
     first, second, group = ints(0, 1, 2, 4), ints(1, 2, 3, 0), ints(0, 0, 1, 1)
     outcome, weight = ints(1, 0, -1, 0), torch.tensor([1.0, 0.5, 2.0, 0.0])
+    options: dict[str, Any] = {
+        "weight": weight, "margin": weight / 3, "certainty": 1 - weight / 8, "group_weight": ints(2, 1), "num_groups": 2
+    }  # fmt: skip
 
-    def loss(scores: Tensor, tie: Tensor) -> Tensor:
-        return grouped_preference_loss(
-            scores, first, second, outcome, group, weight=weight, margin=weight / 3, log_tie=tie
-        )
+    def loss(scores: Tensor, tie: Tensor, ties: Ties) -> Tensor:
+        return grouped_preference_loss(scores, first, second, outcome, group, log_tie=tie, ties=ties, **options)
 
-    assert torch.autograd.gradcheck(loss, (scores, tie))
+    for ties in get_args(Ties):
+        assert torch.autograd.gradcheck(loss, (scores, tie, ties))
     assert torch.autograd.gradcheck(
         lambda s: plackett_luce_loss(s, ints(2, 0, 1, 4, 3), ints(0, 0, 0, 1, 1)), (scores,)
     )
@@ -111,16 +139,18 @@ def test_naming_the_pair_the_other_way_round_changes_nothing(
 
 
 @settings(deadline=None, max_examples=50)
-@given(st.floats(-30, 30), st.sampled_from([None, TIE]))
-def test_a_tie_pulls_scores_together(difference: float, tie: Tensor | None) -> None:
-    assert one_pair(difference, 0, log_tie=tie) == pytest.approx(one_pair(-difference, 0, log_tie=tie))
-    assert one_pair(difference, 0, log_tie=tie) >= one_pair(0.0, 0, log_tie=tie) - 1e-12
+@given(st.floats(-30, 30), st.sampled_from([None, TIE]), TIES)
+def test_a_tie_pulls_scores_together(difference: float, tie: Tensor | None, ties: Ties) -> None:
+    options: dict[str, Any] = {"log_tie": tie, "ties": ties}
+    assert one_pair(difference, 0, **options) == pytest.approx(one_pair(-difference, 0, **options))
+    assert one_pair(difference, 0, **options) >= one_pair(0.0, 0, **options) - 1e-12
 
 
 @settings(deadline=None, max_examples=50)
-@given(st.floats(-30, 30))
-def test_davidson_probabilities_sum_to_one(difference: float) -> None:
-    total = sum(math.exp(-one_pair(difference, outcome, log_tie=TIE)) for outcome in (1, 0, -1))
+@given(st.floats(-30, 30), st.floats(-5, 3), TIES)
+def test_probabilities_of_win_tie_and_loss_sum_to_one(difference: float, log_tie: float, ties: Ties) -> None:
+    tie = torch.tensor(log_tie, dtype=torch.float64)
+    total = sum(math.exp(-one_pair(difference, outcome, log_tie=tie, ties=ties)) for outcome in (1, 0, -1))
     assert total == pytest.approx(1)
 
 
@@ -156,12 +186,14 @@ def test_eight_groups_at_once_equal_eight_of_one() -> None:
 
 
 def test_extreme_differences_stay_finite() -> None:
-    for tie in (None, TIE):
+    for tie, ties in itertools.product((None, -60.0, 0.3, 4.0), get_args(Ties)):
         scores = torch.tensor([3e4, -3e4], requires_grad=True)
-        loss = grouped_preference_loss(scores, ints(0, 0), ints(1, 1), ints(-1, 0), ints(0, 1), log_tie=tie)
-        (gradient,) = torch.autograd.grad(loss, scores)
+        log_tie = None if tie is None else torch.tensor(tie, requires_grad=True)
+        pairs = ints(0, 0), ints(1, 1), ints(-1, 0), ints(0, 1)
+        loss = grouped_preference_loss(scores, *pairs, log_tie=log_tie, ties=ties)
+        gradients = torch.autograd.grad(loss, [scores] if log_tie is None else [scores, log_tie])
         assert loss.isfinite()
-        assert gradient.isfinite().all()
+        assert all(gradient.isfinite().all() for gradient in gradients)
 
 
 def test_plackett_luce_by_hand() -> None:
@@ -215,6 +247,10 @@ PAIRS: dict[str, Any] = {
         ({"margin": torch.tensor([0.0, math.inf])}, "margin is not finite at 1 of 2"),
         ({"scores": torch.tensor([0.0, math.nan, 0.0])}, "scores is not finite at 1 of 3"),
         ({"denominator": 0}, r"denominator \(0.0\)"),
+        ({"certainty": torch.tensor([0.5, 1.5])}, "certainty has a greatest value of 1.5"),
+        ({"group_weight": torch.ones(1)}, r"group_weight \(1,\) must be \[num_groups\], and num_groups is None"),
+        ({"group_weight": torch.tensor([-1.0]), "num_groups": 1}, "group_weight has a least value of -1.0"),
+        ({"log_tie": TIE, "ties": "never"}, "ties must be one of davidson, rao-kupper, not 'never'"),
     ],
 )
 def test_bad_pairs_are_refused(changes: dict[str, Any], message: str) -> None:
@@ -237,17 +273,29 @@ def test_bad_orders_are_refused(order: Tensor, group: Tensor, message: str) -> N
         plackett_luce_loss(torch.zeros(3), order, group)
 
 
-PAIR = st.tuples(st.integers(0, 5), st.integers(1, 5), OUTCOME, st.integers(0, 3), st.floats(0.1, 3), st.floats(0, 2))
+PAIR = st.tuples(
+    st.integers(0, 5),  # first
+    st.integers(1, 5),  # second - first, modulo 6
+    OUTCOME,
+    st.integers(0, 3),  # group
+    st.floats(0.1, 3),
+    st.floats(0, 2),
+    st.floats(0, 1),
+)
 
 
-def plain_pair_loss(difference: float, outcome: int, margin: float, log_tie: float | None) -> float:
-    """-log P(outcome) as a Python float, from the sums of exponentials."""
-    d = difference - outcome * margin
-    parts = {1: math.exp(d / 2), -1: math.exp(-d / 2)}
-    if log_tie is not None:
-        parts[0] = math.exp(log_tie)
-    losses = {name: math.log(sum(parts.values()) / part) for name, part in parts.items()}
-    return losses.get(outcome, (losses[1] + losses[-1]) / 2)
+def plain_pair_loss(d: float, outcome: int, log_tie: float | None, ties: Ties) -> float:
+    """-log P(outcome) as a Python float, from the definitions."""
+    if log_tie is None:
+        won, lost = (math.log1p(math.exp(sign * d)) for sign in (-1, 1))
+        return {1: won, -1: lost, 0: (won + lost) / 2}[outcome]
+    if ties == "davidson":
+        parts = {1: math.exp(d / 2), -1: math.exp(-d / 2), 0: math.exp(log_tie)}
+        return math.log(sum(parts.values()) / parts[outcome])
+    theta = math.exp(math.exp(log_tie))
+    p = {1: 1 / (1 + theta * math.exp(-d)), -1: 1 / (1 + theta * math.exp(d))}
+    p[0] = 1 - p[1] - p[-1]
+    return -math.log(p[outcome])
 
 
 @settings(deadline=None, max_examples=100)
@@ -255,25 +303,31 @@ def plain_pair_loss(difference: float, outcome: int, margin: float, log_tie: flo
     st.lists(st.floats(-8, 8), min_size=6, max_size=6),
     st.lists(PAIR, min_size=1, max_size=12),
     st.sampled_from([None, TIE]),
+    TIES,
 )
-def test_any_groups_ties_margins_and_weights_equal_a_plain_loop(
-    scores: list[float], pairs: list[tuple[int, int, int, int, float, float]], tie: Tensor | None
+def test_any_groups_ties_margins_labels_and_weights_equal_a_plain_loop(
+    scores: list[float], pairs: list[tuple[int, int, int, int, float, float, float]], tie: Tensor | None, ties: Ties
 ) -> None:
     groups: dict[int, list[tuple[float, float]]] = {}
-    for left, step, outcome, group, weight, margin in pairs:
-        difference = scores[left] - scores[(left + step) % 6]
-        loss = plain_pair_loss(difference, outcome, margin, None if tie is None else tie.item())
-        groups.setdefault(group, []).append((weight, loss))
+    log_tie = None if tie is None else tie.item()
+    for left, step, outcome, group, weight, margin, sure in pairs:
+        d = scores[left] - scores[(left + step) % 6] - outcome * margin
+        right, wrong = (plain_pair_loss(d, side * outcome, log_tie, ties) for side in (1, -1))
+        groups.setdefault(group, []).append((weight, sure * right + (1 - sure) * wrong))
     means = [sum(w * x for w, x in group) / sum(w for w, _ in group) for group in groups.values()]
-    first, second = ints(*(p[0] for p in pairs)), ints(*((p[0] + p[1]) % 6 for p in pairs))
+    columns = torch.tensor(pairs, dtype=torch.float64).T
+    first, steps, outcomes, index = columns[:4].long()
+    weights, margins, certainty = columns[4:]
     actual = grouped_preference_loss(
         torch.tensor(scores, dtype=torch.float64),
         first,
-        second,
-        ints(*(p[2] for p in pairs)),
-        ints(*(p[3] for p in pairs)),
-        weight=torch.tensor([p[4] for p in pairs], dtype=torch.float64),
-        margin=torch.tensor([p[5] for p in pairs], dtype=torch.float64),
+        (first + steps) % 6,
+        outcomes,
+        index,
+        weight=weights,
+        margin=margins,
+        certainty=certainty,
         log_tie=tie,
+        ties=ties,
     )
     assert actual.item() == pytest.approx(sum(means) / len(means), rel=1e-9)

@@ -22,9 +22,10 @@ from policy.training.rollout import Rollout, judge, make_micro_batch, make_rollo
 from policy.training.sampling import Draw, Request, sample
 from policy.training.tell import Seconds, step_metrics
 from policy.training.trunk import Policy
+from reward.training.packing import Prefixed, by_prompt
 
-Score = Callable[[Sequence[Sequence[int]]], Tensor]
-"""Scores [N] of whole sequences (prompt and answer, as token ids), in reward units."""
+Score = Callable[[Sequence[Prefixed]], Tensor]
+"""Scores of prompts' answers (token ids, EOS included where there is one), in their order, in reward units."""
 
 
 class StepMetrics(NamedTuple):
@@ -139,10 +140,9 @@ def act(
 
 
 def score_rollout(score: Score, rollout: Rollout) -> Tensor:
-    """Scores [B] of prompt and answer together, without gradient."""
-    sequences = [p + r for p, r in zip(rollout.prompts, rollout.responses, strict=True)]
+    """Scores [B], without gradient."""
     with torch.no_grad():
-        return score(sequences).detach().float().to(rollout.mask.device)
+        return score(by_prompt(rollout.prompts, rollout.responses)).detach().float().to(rollout.mask.device)
 
 
 def _prompt_at(num_prompts: int, position: int, seed: int) -> int:

@@ -16,6 +16,7 @@ from policy.training.ppo import PPOState, StepMetrics, train
 from policy.training.prompts import load_prompts, split_for_training
 from policy.training.trunk import Policy
 from reward.training.language_model import Tokenizer, load_policy, read_meta, save_policy
+from reward.training.packing import Prefixed
 from reward.training.precision import use_bfloat16
 from reward.training.reward_model import RewardModel
 from reward.training.rundir import Outcome, RunDirectory, TrainingRefused
@@ -36,14 +37,10 @@ class Job:
     choice: Choice
     history: dict[str, float]
 
-    def score(self, sequences: Sequence[Sequence[int]]) -> Tensor:
-        """Raw scores of the reward model, a few sequences at a time and back in order."""
-        order = sorted(range(len(sequences)), key=lambda i: len(sequences[i]))
-        scores = torch.zeros(len(sequences), device=self.policy.head.device)
-        for start in range(0, len(order), self.config.update.micro_batch_size):
-            chosen = order[start : start + self.config.update.micro_batch_size]
-            scores[chosen] = self.reward.score([sequences[i] for i in chosen]).float()
-        return scores
+    def score(self, groups: Sequence[Prefixed]) -> Tensor:
+        """Raw scores of the reward model, a few prompts at a time."""
+        step = self.config.update.micro_batch_size
+        return torch.cat([self.reward.score(groups[i : i + step]) for i in range(0, len(groups), step)])
 
 
 def train_policy(run: RunDirectory) -> Outcome:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from reward.training.language_model import Tokenizer, encode_prompt
+from reward.training.packing import Prefixed
 from reward.training.rundir import TrainingRefused
 
 SPLITS = ("train", "validation")
@@ -43,9 +44,9 @@ class Group(NamedTuple):
     answers: list[Answer]
     pairs: list[Pair]
 
-    def sequences(self) -> list[list[int]]:
-        """Prompt and answer, for each answer."""
-        return [self.prompt + answer.tokens for answer in self.answers]
+    def prefixed(self) -> Prefixed:
+        """The prompt once, with every answer."""
+        return Prefixed(self.prompt, [answer.tokens for answer in self.answers])
 
 
 class Dataset(NamedTuple):

@@ -76,7 +76,8 @@ def measure(run: RunDirectory, model: RewardModel, dataset: Dataset, config: Rew
         message = "The trained model gives scores that are not finite; start again with a lower learning rate."
         raise TrainingRefused(message, code="diverged")
     model.center(torch.cat(train_scores))
-    heldout_scores = score_groups(run, model, dataset.heldout, "score held-out answers")
+    heldout_members = score_groups(run, model, dataset.heldout, "score held-out answers")
+    heldout_scores = [members.mean(dim=1) for members in heldout_members]
     arrays = [scores.double().cpu().numpy() for scores in heldout_scores]
     found = evaluation.accuracy(dataset.heldout, arrays, samples=config.bootstrap_samples, seed=run.spec.seed)
     floor = evaluation.length_floor(dataset.train, dataset.heldout)
@@ -102,10 +103,10 @@ def measure(run: RunDirectory, model: RewardModel, dataset: Dataset, config: Rew
 
 @torch.no_grad()
 def score_groups(run: RunDirectory, model: RewardModel, groups: Sequence[Group], phase: str) -> list[Tensor]:
-    """Scores of every group's answers, one prompt at a time. A cancel is too late here; SIGTERM is still obeyed."""
+    """Scores [A, M] of every group's answers, one prompt at a time. A cancel is too late; SIGTERM is still obeyed."""
     scores = []
     for done, group in enumerate(groups, start=1):
-        scores.append(model.score(group.sequences()))
+        scores.append(model.members([group.prefixed()]))
         run.progress(phase, done, len(groups), "prompts")
         run.cancelled()  # raises when stopped by SIGTERM; the last step has its checkpoint
     return scores
@@ -143,7 +144,7 @@ def _probe(run: RunDirectory, model: RewardModel, groups: Sequence[Group], confi
     """Fit the head on frozen features; False once cancelled."""
     features = []
     for done, group in enumerate(groups, start=1):
-        features.append(model.features(group.sequences()))
+        features.append(model.features([group.prefixed()]))
         run.progress("probe", done, len(groups), "prompts")
         if run.cancelled():
             return False

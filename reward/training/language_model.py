@@ -30,9 +30,8 @@ class Tokenizer:
     """A fast tokenizer with the few things that training asks of it.
 
     Attributes:
-        eos_id, pad_id, bos_id: token ids; pad_id differs from eos_id. It may lie outside of the model's vocabulary,
-        so what
-            fills a padded slot is `fill_id`, which every model can embed.
+        eos_id, pad_id, bos_id: token ids; pad_id differs from eos_id and may lie outside of the model's vocabulary, so
+            it is never fed to a model.
         sha256: of tokenizer.json as it lies on disk; equal hashes mean that token ids can be passed on as they are.
     """
 
@@ -47,7 +46,6 @@ class Tokenizer:
         self.eos_id = int(hf.eos_token_id)
         self.pad_id = int(hf.pad_token_id)
         self.bos_id = None if hf.bos_token_id is None else int(hf.bos_token_id)
-        self.fill_id = 0
         self._specials = [token.content for token in hf.added_tokens_decoder.values()]
 
     def encode(self, text: str) -> list[int]:

@@ -1,8 +1,7 @@
-"""A reward model: a decoder's backbone and a scalar read at the last real token.
+"""A reward model: a decoder's backbone and one or more scalar heads read at an answer's last token.
 
-B sequences, L longest of them, D hidden. Sequences are padded on the right and the decoder is causal, so no real
-token can see padding: no mask is needed and ids are never compared with a pad token. The language-model head is never
-computed.
+A answers, D hidden, M heads. Answers are packed behind their prompts (`reward.training.packing`): no padding has to be
+recognised and a prompt is computed once. The language-model head is never computed.
 """
 
 from __future__ import annotations
@@ -28,25 +27,28 @@ from reward.training.language_model import (
     save_tokenizer,
     use_pad_token,
 )
+from reward.training.packing import Pack, Prefixed, pack, use_packed_attention
 from reward.training.rundir import TrainingRefused
 
 
 class RewardModel(nn.Module):
-    """Scores of whole sequences, in reward units (nats of log-odds that one answer is preferred to another).
+    """Scores of answers, in reward units (nats of log-odds that one answer is preferred to another).
 
+    With several heads the score is their mean, and how far they lie apart says how unsure the model is.
     After training the scores of the training answers have mean 0; `score_mean` and `score_std` describe them.
     """
 
     head_bias: Tensor
 
-    def __init__(self, backbone: nn.Module, tokenizer: Tokenizer) -> None:
+    def __init__(self, backbone: nn.Module, tokenizer: Tokenizer, *, heads: int = 1) -> None:
         super().__init__()
         hidden_size = int(backbone.config.hidden_size)  # type: ignore[union-attr, arg-type]
+        use_packed_attention(backbone)
         self.backbone = backbone
         self.tokenizer = tokenizer
-        self.head_weight = nn.Parameter(torch.zeros(hidden_size))
+        self.head_weight = nn.Parameter(torch.zeros(heads, hidden_size))
         # A constant cancels in every comparison, so it is set after training and never learned.
-        self.register_buffer("head_bias", torch.zeros(1))
+        self.register_buffer("head_bias", torch.zeros(heads))
         self.log_tie = nn.Parameter(torch.zeros(1))
         self.autocast_dtype: torch.dtype | None = None
         self.score_mean = 0.0
@@ -54,25 +56,25 @@ class RewardModel(nn.Module):
 
     @classmethod
     def from_base(
-        cls, path: str | Path, *, seed: int, head_std: float | None = None, layers: int | None = None
+        cls, path: str | Path, *, seed: int, heads: int = 1, head_std: float | None = None, layers: int | None = None
     ) -> RewardModel:
-        """Start from a language model: its backbone in float32 and a random head without bias.
+        """Start from a language model: its backbone in float32 and random heads without bias.
 
         Args:
             head_std: None is 1/sqrt(D + 1), the summarisation papers' choice, for hidden states of unit variance.
             layers: keep only the first so many transformer layers, followed by the final norm; None keeps all.
 
         Raises:
-            ValueError: more layers than the model has.
+            ValueError: more layers than the model has, or a model whose answers cannot be packed.
         """
         tokenizer = load_tokenizer(path)
         backbone = read_weights(AutoModel, Path(path), dtype=torch.float32)
         use_pad_token(backbone, tokenizer)
         if layers is not None:
             _keep_first(backbone, layers)
-        model = cls(backbone, tokenizer)
+        model = cls(backbone, tokenizer, heads=heads)
         generator = torch.Generator().manual_seed(seed)
-        std = 1 / math.sqrt(model.head_weight.numel() + 1) if head_std is None else head_std
+        std = 1 / math.sqrt(model.head_weight.shape[1] + 1) if head_std is None else head_std
         with torch.no_grad():
             model.head_weight.normal_(0.0, std, generator=generator)
         return model.eval()
@@ -85,9 +87,9 @@ class RewardModel(nn.Module):
         if meta.get("kind") != "reward" or not (path / "head.safetensors").is_file():
             message = f"{path} is not a reward model (no scalar head there); choose a trained reward model."
             raise TrainingRefused(message, code="not_a_reward_model")
-        model = cls.from_base(path, seed=0)
         try:
             head = load_file(path / "head.safetensors")
+            model = cls.from_base(path, seed=0, heads=head["bias"].numel())
             with torch.no_grad():
                 model.head_weight.copy_(head["weight"])
                 model.head_bias.copy_(head["bias"])
@@ -120,36 +122,32 @@ class RewardModel(nn.Module):
         """Davidson's nu: the odds of a tie between equal answers are nu : 2."""
         return math.exp(float(self.log_tie.detach()))
 
-    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """[B] float32 scores. ids: [B, L] int64, padded on the right with any id; lengths: [B] int64."""
-        return last_token_scores(self._hidden(ids), lengths, self.head_weight, self.head_bias)
+    def forward(self, row: Pack) -> Tensor:
+        """[A, M] float32 scores of the answers of a pack by each head."""
+        return last_token_scores(self._hidden(row), row.last, self.head_weight, self.head_bias)
 
-    def score(self, sequences: Sequence[Sequence[int]]) -> Tensor:
-        """[N] float32 scores of token sequences (prompt and answer, EOS included), each scored once, with gradient."""
-        scores: Tensor = self(*self._pad(sequences))
+    def members(self, groups: Sequence[Prefixed]) -> Tensor:
+        """[A, M] float32 scores by each head, every answer (EOS included) scored once, with gradient."""
+        scores: Tensor = self(pack(groups, self.head_weight.device))
         return scores
 
+    def score(self, groups: Sequence[Prefixed]) -> Tensor:
+        """[A] float32 scores, the mean of the heads', with gradient."""
+        return self.members(groups).mean(dim=1)
+
     @torch.no_grad()
-    def features(self, sequences: Sequence[Sequence[int]]) -> Tensor:
-        """[N, D] float32 hidden states of each sequence's last token: what the head reads. Without gradient."""
-        ids, lengths = self._pad(sequences)
-        return self._hidden(ids)[torch.arange(len(ids), device=ids.device), lengths - 1].float()
+    def features(self, groups: Sequence[Prefixed]) -> Tensor:
+        """[A, D] float32 hidden states of each answer's last token: what the heads read. Without gradient."""
+        row = pack(groups, self.head_weight.device)
+        return self._hidden(row)[row.last].float()
 
-    def _hidden(self, ids: Tensor) -> Tensor:
-        device, dtype = ids.device.type, self.autocast_dtype
+    def _hidden(self, row: Pack) -> Tensor:
+        """[N, D], the final hidden state of every token of the row."""
+        device, dtype = row.ids.device.type, self.autocast_dtype
         with torch.autocast(device, dtype=dtype, enabled=dtype is not None):
-            hidden: Tensor = self.backbone(input_ids=ids, use_cache=False).last_hidden_state
+            out = self.backbone(input_ids=row.ids, position_ids=row.positions, blocks=row.blocks, use_cache=False)
+        hidden: Tensor = out.last_hidden_state[0]
         return hidden
-
-    def _pad(self, sequences: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-        lengths = [len(sequence) for sequence in sequences]
-        if not lengths or min(lengths) < 1:
-            raise ValueError(f"score needs sequences of at least 1 token, got lengths {lengths}")
-        device = self.head_weight.device
-        ids = torch.full((len(lengths), max(lengths)), self.tokenizer.fill_id, dtype=torch.int64)
-        for row, sequence in enumerate(sequences):
-            ids[row, : len(sequence)] = torch.tensor(sequence, dtype=torch.int64)
-        return ids.to(device), torch.tensor(lengths, device=device)
 
     def train_only_last(self, layers: int | None) -> None:
         """Freeze embeddings and all but the last `layers` transformer layers; None trains everything.
@@ -168,9 +166,10 @@ class RewardModel(nn.Module):
         self.backbone.norm.requires_grad_(True)  # type: ignore[union-attr, operator]
 
     @torch.no_grad()
-    def center(self, scores: Tensor) -> None:
-        """Shift the head so that answers scored `scores` now have mean 0, and remember their spread."""
-        self.head_bias -= scores.mean()
+    def center(self, members: Tensor) -> None:
+        """Shift the heads so that answers they score [A, M] `members` now have mean 0, and remember their spread."""
+        self.head_bias -= members.mean(dim=0)
+        scores = members.mean(dim=1)
         self.score_mean = 0.0
         self.score_std = float(scores.std(unbiased=True)) if scores.numel() > 1 else 1.0
 

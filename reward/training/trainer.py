@@ -90,7 +90,7 @@ def train(
             learning_rate=optimizer.param_groups[0]["lr"],
             tie_strength=model.tie_strength,
             skipped_total=progress.skipped,
-            tokens=sum(len(sequence) for group in batch for sequence in group.sequences()),
+            tokens=sum(group.prefixed().num_tokens for group in batch),
         )
 
 
@@ -172,7 +172,7 @@ def _accumulate(model: RewardModel, batch: Sequence[Group], config: RewardConfig
     loss, correct, stated = 0.0, 0.0, 0
     for start in range(0, len(batch), config.groups_per_forward):
         part = batch[start : start + config.groups_per_forward]
-        scores = model.score([sequence for group in part for sequence in group.sequences()])
+        scores = model.score([group.prefixed() for group in part])
         if not scores.isfinite().all():
             return float("nan"), float("nan")
         pairs = PairTensors(*(t.to(scores.device) for t in pair_tensors(part, config.margins)))

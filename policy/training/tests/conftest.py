@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
+
+from reward.training.packing import Prefixed
 
 VOCABULARY = 64
 EOS = 1
@@ -49,11 +51,7 @@ def prompts() -> list[list[int]]:
     return [torch.randint(3, VOCABULARY, (n,), generator=source).tolist() for n in (2, 7, 4, 7, 3, 9)]
 
 
-def even_share(prompt_tokens: int) -> Callable[[Sequence[Sequence[int]]], Tensor]:
-    """Score: the share of even ids among the response's; prompts all have `prompt_tokens` tokens."""
-
-    def score(sequences: Sequence[Sequence[int]]) -> Tensor:
-        answers = [sequence[prompt_tokens:] for sequence in sequences]
-        return torch.tensor([sum(token % 2 == 0 for token in answer) / len(answer) for answer in answers])
-
-    return score
+def even_share(groups: Sequence[Prefixed]) -> Tensor:
+    """Score: the share of even ids in an answer."""
+    answers = [answer for group in groups for answer in group.answers]
+    return torch.tensor([sum(token % 2 == 0 for token in answer) / len(answer) for answer in answers])

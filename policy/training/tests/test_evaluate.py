@@ -55,7 +55,7 @@ def test_evaluation_repeats_and_finds_no_distance_at_the_start() -> None:
     prompts = [[5, 6], [7, 8]]
 
     first, second = (
-        evaluate(policy, even_share(2), prompts, eos_id=EOS, config=config, seed=1, step=step) for step in (0, 5)
+        evaluate(policy, even_share, prompts, eos_id=EOS, config=config, seed=1, step=step) for step in (0, 5)
     )
 
     assert first.values == second.values

@@ -24,9 +24,7 @@ def config(**changes: object) -> PPOConfig:
 
 def run(policy: Policy, settings: PPOConfig, *, seed: int = 0) -> tuple[list[StepMetrics], PPOState]:
     state = PPOState.start(policy, settings)
-    loop = train(
-        policy=policy, score=even_share(3), prompts=PROMPTS, eos_id=EOS, config=settings, state=state, seed=seed
-    )
+    loop = train(policy=policy, score=even_share, prompts=PROMPTS, eos_id=EOS, config=settings, state=state, seed=seed)
     return list(loop), state
 
 
@@ -129,7 +127,7 @@ def test_gradient_that_is_not_finite_is_skipped_and_the_third_in_a_row_ends_the_
     policy.model.model.norm.weight.register_hook(lambda grad: grad * torch.nan if bad.pop(0) else grad)
     settings = config(steps=6, update=UpdateConfig(epochs=1))
     state = PPOState.start(policy, settings)
-    loop = train(policy=policy, score=even_share(3), prompts=PROMPTS, eos_id=EOS, config=settings, state=state, seed=0)
+    loop = train(policy=policy, score=even_share, prompts=PROMPTS, eos_id=EOS, config=settings, state=state, seed=0)
 
     skipped = [next(loop).values["skipped_updates"] for _ in range(5)]
     assert skipped == [0, 1, 0, 1, 1]
@@ -167,9 +165,9 @@ def test_each_prompt_comes_once_per_pass() -> None:
     seen: list[tuple[int, ...]] = []
     settings = config(steps=4, answers_per_step=8, answers_per_prompt=2)
 
-    def score(sequences):
-        seen.extend(tuple(s[:3]) for s in sequences)
-        return even_share(3)(sequences)
+    def score(groups):
+        seen.extend(tuple(group.prompt) for group in groups for _ in group.answers)
+        return even_share(groups)
 
     policy = Policy(build_llama())
     list(train(policy=policy, score=score, prompts=PROMPTS, eos_id=EOS, config=settings,

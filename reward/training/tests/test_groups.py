@@ -46,7 +46,7 @@ def test_tokens_of_the_same_tokenizer_are_used_and_others_made_anew(tokenizer: T
         [70, 71, 2], [*spelled, tokenizer.eos_id], spelled, [tokenizer.eos_id],
     ]  # fmt: skip
     assert [answer.characters for answer in found.answers] == [3, 3, 3, 0]
-    assert found.sequences()[0] == [*found.prompt, 70, 71, 2]
+    assert found.prefixed().answers[0] == [70, 71, 2]
     assert len(dataset.heldout) == 1
     assert dataset.num_left_out == 0
 

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from reward.training.groups import Answer, Group, Pair
+from reward.training.packing import Prefixed
 from reward.training.probe import Probe, fit_probe
 from reward.training.reward_model import RewardModel
 
 NO_MARGINS = (0.0, 0.0, 0.0, 0.0)
-SEQUENCES = [[1, 70, 71, 2], [1, 80, 2]]
+GROUP = Prefixed([1], [[70, 71, 2], [80, 2]])
 
 
 def pair(first: int, second: int, outcome: int, weight: float = 1.0) -> Pair:
@@ -69,4 +70,4 @@ def test_a_greater_penalty_gives_a_shorter_head_and_none_wins_by_length_alone() 
 def test_features_are_what_the_head_reads(tiny: Path) -> None:
     model = RewardModel.from_base(tiny, seed=0)
     with torch.no_grad():
-        torch.testing.assert_close(model.features(SEQUENCES) @ model.head_weight, model.score(SEQUENCES))
+        torch.testing.assert_close(model.features([GROUP]) @ model.head_weight[0], model.score([GROUP]))

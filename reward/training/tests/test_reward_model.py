@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from reward.training.language_model import load_policy
+from reward.training.packing import Prefixed
 from reward.training.reward_model import RewardModel
 from reward.training.rundir import TrainingRefused
 
 SEQUENCES = [[1, 70, 71, 2], [1, 80, 2], [1, 70, 71, 72, 73, 74, 75, 76, 77, 78, 79, 2], [5]]
+GROUPS = [Prefixed([1], [sequence[1:] for sequence in SEQUENCES[:3]]), Prefixed([], [[5]])]
 
 
 @pytest.fixture
@@ -25,10 +27,10 @@ def test_a_score_is_the_head_on_the_last_real_token(model: RewardModel, tiny: Pa
     policy, _ = load_policy(tiny)
     with torch.no_grad():
         model.head_bias.fill_(0.5)
-        scores = model.score(SEQUENCES)
+        scores = model.score(GROUPS)
         for sequence, score in zip(SEQUENCES, scores, strict=True):
             hidden = policy(torch.tensor([sequence]), output_hidden_states=True).hidden_states[-1][0, -1]
-            assert float(score) == pytest.approx(float(hidden @ model.head_weight) + 0.5, abs=1e-5)
+            assert float(score) == pytest.approx(float(hidden @ model.head_weight[0]) + 0.5, abs=1e-5)
 
 
 def test_a_backbone_of_fewer_layers_is_the_models_own_first_layers(tiny: Path, tmp_path: Path) -> None:
@@ -36,25 +38,36 @@ def test_a_backbone_of_fewer_layers_is_the_models_own_first_layers(tiny: Path, t
     norm = policy.get_submodule("model.norm")
     model = RewardModel.from_base(tiny, seed=0, layers=1)
     with torch.no_grad():
-        scores = model.score(SEQUENCES)
+        scores = model.score(GROUPS)
         for sequence, score in zip(SEQUENCES, scores, strict=True):
             first = policy(torch.tensor([sequence]), output_hidden_states=True).hidden_states[1][0, -1]
-            assert float(score) == pytest.approx(float(norm(first) @ model.head_weight), abs=1e-5)
+            assert float(score) == pytest.approx(float(norm(first) @ model.head_weight[0]), abs=1e-5)
     model.save(tmp_path / "rm", meta={})
     again = RewardModel.load(tmp_path / "rm")
     assert len(list(again.backbone.get_submodule("layers").children())) == 1
     with torch.no_grad():
-        assert torch.equal(again.score(SEQUENCES), scores)
+        assert torch.equal(again.score(GROUPS), scores)
 
 
-def test_padding_is_never_seen(model: RewardModel) -> None:
-    lengths = torch.tensor([3, 5])
-    ids = torch.tensor([[1, 70, 2, 0, 0], [1, 70, 71, 72, 2]])
-    poisoned = torch.tensor([[1, 70, 2, 99, 2], [1, 70, 71, 72, 2]])
+def test_an_answers_score_does_not_depend_on_its_company(model: RewardModel) -> None:
     with torch.no_grad():
-        assert torch.equal(model(ids, lengths), model(poisoned, lengths))
-        together, alone = model.score(SEQUENCES), torch.cat([model.score([s]) for s in SEQUENCES])
+        together, alone = model.score(GROUPS), torch.cat([model.score([Prefixed([], [s])]) for s in SEQUENCES])
     torch.testing.assert_close(together, alone, rtol=0, atol=1e-5)
+
+
+def test_the_score_is_the_mean_of_the_heads(tiny: Path, tmp_path: Path) -> None:
+    model = RewardModel.from_base(tiny, seed=0, heads=3)
+    with torch.no_grad():
+        members = model.members(GROUPS)
+        assert members.shape == (4, 3)
+        assert float(members.std(dim=1).min()) > 0
+        assert torch.equal(model.score(GROUPS), members.mean(dim=1))
+        model.center(members)
+        centered = model.members(GROUPS)
+    torch.testing.assert_close(centered.mean(dim=0), torch.zeros(3), rtol=0, atol=1e-6)
+    model.save(tmp_path / "rm", meta={})
+    with torch.no_grad():
+        assert torch.equal(RewardModel.load(tmp_path / "rm").members(GROUPS), centered)
 
 
 def test_the_head_starts_with_the_standard_deviation_that_is_asked_for(model: RewardModel) -> None:
@@ -66,14 +79,14 @@ def test_the_head_starts_with_the_standard_deviation_that_is_asked_for(model: Re
 def test_a_saved_reward_model_scores_the_same(model: RewardModel, tmp_path: Path) -> None:
     with torch.no_grad():
         model.log_tie.fill_(-0.7)
-        model.center(model.score(SEQUENCES))
-        expected = model.score(SEQUENCES)
+        model.center(model.members(GROUPS))
+        expected = model.score(GROUPS)
     model.save(tmp_path / "rm", meta={"base": "tiny", "licence": "MIT"})
 
     again = RewardModel.load(tmp_path / "rm")
 
     with torch.no_grad():
-        assert torch.equal(again.score(SEQUENCES), expected)
+        assert torch.equal(again.score(GROUPS), expected)
     assert float(expected.mean()) == pytest.approx(0, abs=1e-6)
     assert again.score_std == pytest.approx(float(expected.std()), rel=1e-5)
     assert again.tie_strength == pytest.approx(math.exp(-0.7))
@@ -109,9 +122,9 @@ def test_training_the_last_layers_leaves_the_others_alone(model: RewardModel) ->
 
 def test_bfloat16_autocast_keeps_weights_and_scores_in_float32(model: RewardModel) -> None:
     with torch.no_grad():
-        exact = model.score(SEQUENCES)
+        exact = model.score(GROUPS)
         model.autocast_dtype = torch.bfloat16
-        rounded = model.score(SEQUENCES)
+        rounded = model.score(GROUPS)
     assert rounded.dtype == torch.float32
     assert not torch.equal(rounded, exact)
     torch.testing.assert_close(rounded, exact, rtol=0, atol=0.05)
@@ -119,4 +132,4 @@ def test_bfloat16_autocast_keeps_weights_and_scores_in_float32(model: RewardMode
 
 def test_a_sequence_without_tokens_cannot_be_scored(model: RewardModel) -> None:
     with pytest.raises(ValueError, match="at least 1 token"):
-        model.score([[1], []])
+        model.score([Prefixed([1], [[1], []])])

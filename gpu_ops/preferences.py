@@ -107,15 +107,13 @@ def _pick(losses: Tensor, outcome: Tensor) -> Tensor:
     return losses.gather(1, (outcome.long() + 1)[:, None]).squeeze(1)
 
 
-def _checked_group_weight(group_weight: Tensor, num_groups: int | None) -> Tensor:
-    if num_groups is None or group_weight.shape != (num_groups,):
-        raise ValueError(
-            f"group_weight {tuple(group_weight.shape)} must be [num_groups], and num_groups is {num_groups}"
-        )
-    checks.finite("group_weight", group_weight)
-    if bool((group_weight < 0).any()):
-        raise ValueError(f"group_weight has a least value of {float(group_weight.min())} but must be >= 0")
-    return group_weight.detach()
+def _checked_group_weight(weight: Tensor, num_groups: int | None, *, name: str = "group_weight") -> Tensor:
+    if num_groups is None or weight.shape != (num_groups,):
+        raise ValueError(f"{name} {tuple(weight.shape)} must be [num_groups], and num_groups is {num_groups}")
+    checks.finite(name, weight)
+    if bool((weight < 0).any()):
+        raise ValueError(f"{name} has a least value of {float(weight.min())} but must be >= 0")
+    return weight.detach()
 
 
 def _check_pairs(
@@ -181,22 +179,28 @@ def plackett_luce_loss(
     order: Tensor,
     group: Tensor,
     *,
+    tied: Tensor | None = None,
+    weight: Tensor | None = None,
     num_groups: int | None = None,
     denominator: float | Tensor | None = None,
 ) -> Tensor:
-    """Mean over rankings of -log P(order) / (K - 1), P(order) = prod_{k<K} e^{s_k} / sum_{j>=k} e^{s_j} (Plackett
-    1975).
+    """Mean over rankings of -log P(order) / choices, P(order) = prod_{k<K} e^{s_k} / sum_{j>=k} e^{s_j}.
 
-    K - 1 is the number of choices made, so a ranking weighs the same whatever its K; K = 2 is Bradley-Terry.
+    A ranking of K answers makes K - 1 choices, so it weighs the same whatever its K; K = 2 is Bradley-Terry (Plackett
+    1975). Tied answers each choose from all that stand there or below (Breslow 1974): a tie of two answers is
+    Bradley-Terry's half for each. A tie at the bottom makes K choices.
 
     Args:
         scores: [N] carries the gradient.
-        order: [M] int64 into scores, each ranking's answers best first, one ranking after the other, no ties.
+        order: [M] int64 into scores, each ranking's answers best first, one ranking after the other.
         group: [M] int64, the ranking that each entry belongs to; the entries of a ranking stand together.
+        tied: [M] bool, True where an entry is as good as the one before it.
+        weight: [rankings] >= 0 in the order they stand, how often each counts.
         num_groups: refuse unless exactly these rankings are there. denominator: as in grouped_preference_loss.
 
     Raises:
-        ValueError: no entries, a ranking of one answer, in pieces or with an answer twice, indices out of range.
+        ValueError: no entries, a ranking of one answer, in pieces or with an answer twice, one that begins with a tie,
+            indices out of range, weights that are not finite or below 0.
     """
     _check_scores(scores)
     for name, index in (("order", order), ("group", group)):
@@ -209,15 +213,25 @@ def plackett_luce_loss(
     labels, index, lengths = torch.unique_consecutive(group, return_inverse=True, return_counts=True)
     _check_rankings(order, labels, index, lengths, scores.shape[0])
     starts = lengths.cumsum(0) - lengths
-    column = torch.arange(order.numel(), device=order.device) - starts[index]
+    place = index, torch.arange(order.numel(), device=order.device) - starts[index]
     dtype = torch.promote_types(scores.dtype, torch.float32)
-    count = lengths.numel()
-    table = scores.new_full((count, int(lengths.max())), UNREACHABLE, dtype=dtype)
-    table = table.index_put((index, column), scores.to(dtype)[order])
+    shape = lengths.numel(), int(lengths.max())
+    table = scores.new_full(shape, UNREACHABLE, dtype=dtype).index_put(place, scores.to(dtype)[order])
     remaining = table.flip(1).logcumsumexp(1).flip(1)
-    choices = torch.arange(table.shape[1], device=order.device)[None] < (lengths - 1)[:, None]
-    losses = torch.where(choices, remaining - table, torch.zeros_like(table)).sum(1) / (lengths - 1)
-    return _mean_over_groups(losses, count, denominator)
+    column = torch.arange(shape[1], device=order.device).expand(shape)
+    is_choice = column < (lengths - 1)[:, None]
+    if tied is not None:
+        checks.same_shape("tied", tied, "order", order)
+        ties = torch.zeros(shape, dtype=torch.bool, device=order.device).index_put(place, tied.bool())
+        if bool(ties[:, 0].any()):
+            raise ValueError(f"group {int(labels[ties[:, 0]][0])} begins with a tie to an entry before it")
+        # The first of each run of ties says from how many they choose; a tie at the bottom is a choice too.
+        remaining = remaining.gather(1, torch.where(ties, 0, column).cummax(1).values)
+        is_choice = is_choice | ties
+    losses = torch.where(is_choice, remaining - table, torch.zeros_like(table)).sum(1) / is_choice.sum(1)
+    if weight is not None:
+        losses = losses * _checked_group_weight(weight, lengths.numel(), name="weight").to(dtype)
+    return _mean_over_groups(losses, lengths.numel(), denominator)
 
 
 def _check_rankings(order: Tensor, labels: Tensor, index: Tensor, lengths: Tensor, num_scores: int) -> None:

@@ -1,7 +1,15 @@
 """The rankings of a campaign as groups.jsonl: the one format a reward model is trained from.
 
-A group is a prompt, every answer of it that somebody ranked, and one pair per labeler and comparable couple of answers.
-Preferences are kept as said: nothing is averaged, and the pairs of a prompt need not be a weak order.
+A group is a prompt, every answer of it that somebody judged, one pair per labeler and comparable couple of answers, and
+verdicts on single answers. Preferences are kept as said: nothing is averaged, and the pairs of a prompt need not be a
+weak order.
+
+    said                                        pairs                   verdicts
+    ranked                                      with all other ranked   the best: acceptable
+    ranked, and "none of them is acceptable"    with all other ranked   all of them: not acceptable
+    cannot be ranked                            none                    not acceptable
+
+Imported rankings were not asked what is acceptable: of theirs only the words for "not" count.
 """
 
 from __future__ import annotations
@@ -44,7 +52,7 @@ def build_groups(campaign: Campaign) -> Groups:
     for ranking in rankings:
         by_prompt.setdefault(ranking.task.prompt_id, []).append(ranking)
     lines = (_group(said[0].task.prompt, said) for said in by_prompt.values())
-    return Groups([line for line in lines if line["pairs"]], rankings)
+    return Groups([line for line in lines if line["pairs"] or line["verdicts"]], rankings)
 
 
 def _group(prompt: Prompt, rankings: Iterable[Ranking]) -> dict[str, Any]:
@@ -58,6 +66,7 @@ def _group(prompt: Prompt, rankings: Iterable[Ranking]) -> dict[str, Any]:
         "messages": prompt.messages,
         "completions": [_completion(completion) for completion in ordered],
         "pairs": [pair for ranking in rankings for pair in _pairs(ranking, place)],
+        "verdicts": [verdict for ranking in rankings for verdict in _verdicts(ranking, place)],
     }
 
 
@@ -81,3 +90,15 @@ def _pairs(ranking: Ranking, place: dict[int, int]) -> Iterator[dict[str, Any]]:
             "labeler": str(ranking.labeler.public_id),
             "strength": ranking.strength,
         }
+
+
+def _verdicts(ranking: Ranking, place: dict[int, int]) -> Iterator[dict[str, Any]]:
+    for item in ranking.items.all():
+        if item.rank is None or ranking.none_acceptable:
+            acceptable = False
+        elif item.rank == 1 and ranking.lease_id is not None:
+            acceptable = True
+        else:
+            continue
+        labeler = str(ranking.labeler.public_id)
+        yield {"answer": place[item.completion_id], "acceptable": acceptable, "weight": 1.0, "labeler": labeler}

@@ -268,7 +268,13 @@ HELP: dict[str, MetricHelp] = {
         _("near rm_score_std_train"),
     ),
     "rm_tie_strength": MetricHelp(
-        _("Tie strength at the end"), "", _("Davidson's ν: how readily the model expects a tie."), ""
+        _("Tie strength at the end"), "", _("Davidson's ν or Rao–Kupper's η: how readily the model expects a tie."), ""
+    ),
+    "rm_acceptable_score": MetricHelp(
+        _("Acceptable from"),
+        REWARD,
+        _("The score at which an answer is as likely acceptable as not; unknown where people never said so."),
+        "",
     ),
     "num_train_pairs": MetricHelp(_("Pairs to train on"), "", "", ""),
     "num_train_prompts": MetricHelp(_("Prompts to train on"), "", "", ""),

@@ -107,7 +107,7 @@ def test_gradients_agree_with_finite_differences() -> None:
     for ties in get_args(Ties):
         assert torch.autograd.gradcheck(loss, (scores, tie, ties))
     assert torch.autograd.gradcheck(
-        lambda s: plackett_luce_loss(s, ints(2, 0, 1, 4, 3), ints(0, 0, 0, 1, 1)), (scores,)
+        lambda s: plackett_luce_loss(s, ints(2, 0, 1, 4, 3), ints(0, 0, 0, 1, 1), tied=ints(0, 0, 1, 0, 0)), (scores,)
     )
 
 
@@ -223,6 +223,31 @@ def test_plackett_luce_of_two_is_bradley_terry() -> None:
     )
 
 
+def test_plackett_luce_with_ties_by_hand() -> None:
+    """Worths 3 = 2 > 1: both of the first choose from all, 3/6 and 2/6. At the bottom: 3/6, then 2/3 and 1/3."""
+    scores = torch.tensor([3.0, 2.0, 1.0], dtype=torch.float64).log()
+    group = ints(0, 0, 0)
+    top = plackett_luce_loss(scores, ints(0, 1, 2), group, tied=torch.tensor([False, True, False]))
+    bottom = plackett_luce_loss(scores, ints(0, 1, 2), group, tied=torch.tensor([False, False, True]))
+    assert top.item() == pytest.approx((math.log(2) + math.log(3)) / 2)
+    assert bottom.item() == pytest.approx((math.log(2) + math.log(3 / 2) + math.log(3)) / 3)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.floats(-20, 20))
+def test_a_tie_of_two_is_bradley_terrys(difference: float) -> None:
+    scores = torch.tensor([difference, 0.0], dtype=torch.float64)
+    loss = plackett_luce_loss(scores, ints(0, 1), ints(0, 0), tied=torch.tensor([False, True]))
+    assert loss.item() == pytest.approx(one_pair(difference, 0))
+
+
+def test_a_rankings_weight_says_how_often_it_counts() -> None:
+    scores = torch.tensor([math.log(3), 0.0])
+    weight = torch.tensor([2.0, 0.5])
+    loss = plackett_luce_loss(scores, ints(0, 1, 1, 0), ints(4, 4, 1, 1), weight=weight)
+    assert loss.item() == pytest.approx((2 * math.log(4 / 3) + 0.5 * math.log(4)) / 2)
+
+
 PAIRS: dict[str, Any] = {
     "scores": torch.zeros(3),
     "first": ints(0, 1),
@@ -271,6 +296,16 @@ def test_bad_pairs_are_refused(changes: dict[str, Any], message: str) -> None:
 def test_bad_orders_are_refused(order: Tensor, group: Tensor, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         plackett_luce_loss(torch.zeros(3), order, group)
+
+
+def test_bad_ties_and_weights_are_refused() -> None:
+    ranking = torch.zeros(3), ints(0, 1, 2), ints(5, 5, 5)
+    with pytest.raises(ValueError, match="group 5 begins with a tie"):
+        plackett_luce_loss(*ranking, tied=torch.tensor([True, False, False]))
+    with pytest.raises(ValueError, match=r"weight \(3,\) must be \[num_groups\], and num_groups is 1"):
+        plackett_luce_loss(*ranking, weight=torch.ones(3))
+    with pytest.raises(ValueError, match=r"weight has a least value of -1\.0"):
+        plackett_luce_loss(*ranking, weight=torch.tensor([-1.0]))
 
 
 PAIR = st.tuples(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from annotation.models import Campaign, Completion
+from annotation.models import Campaign, Completion, Ranking
 from reward.groups import build_groups
 from tests.cast import Cast, make_campaign, make_completions, make_prompt, make_task, rank_task
 from tests.loop import revise
@@ -72,6 +72,9 @@ def test_a_line_holds_what_training_needs_and_no_more(cast: Cast) -> None:
                     "strength": 3,
                 }
             ],
+            "verdicts": [
+                {"answer": 1 if is_one_first else 0, "acceptable": True, "weight": 1.0, "labeler": str(alice.public_id)}
+            ],
         }
     ]
 
@@ -110,18 +113,66 @@ def test_test_prompts_comparisons_and_other_campaigns_stay_out(cast: Cast) -> No
     assert (groups.count_pairs("train"), groups.count_pairs("validation")) == (1, 1)
 
 
-def test_a_prompts_tasks_make_one_group_and_a_prompt_without_a_pair_makes_none(cast: Cast) -> None:
+def test_a_prompts_tasks_make_one_group(cast: Cast) -> None:
     campaign = make_campaign(cast)
     alice = cast.labeler(cast.alice)
     make_completions(make_prompt(campaign, "Why?"), ("Never shown.",))
     for answers in (("One.", "Two."), ("Three.", "Four.")):
         rank_task(make_task(campaign, "Why?", answers), alice, (1, 2))
-    rank_task(make_task(campaign, "Silent?", ("Um.", "Er.")), alice, (1, None))
 
     (line,) = lines(campaign)
 
     assert {completion["text"] for completion in line["completions"]} == {"One.", "Two.", "Three.", "Four."}
     assert {pair[:3] for pair in said(line)} == {("One.", "Two.", 1), ("Three.", "Four.", 1)}
+
+
+def judged(line: dict[str, Any]) -> set[tuple[str, bool, str]]:
+    """The verdicts of a group: text, acceptable, labeler."""
+    texts = [completion["text"] for completion in line["completions"]]
+    return {(texts[v["answer"]], v["acceptable"], v["labeler"]) for v in line["verdicts"]}
+
+
+def test_the_best_is_acceptable_unless_none_is_and_what_nobody_could_rank_never_is(cast: Cast) -> None:
+    campaign = make_campaign(cast, overlap=2)
+    alice, bob = cast.labeler(cast.alice), cast.labeler(cast.bob)
+    task = make_task(campaign, "Why?", ANSWERS)
+    rank_task(task, alice, (1, 1, None))
+    rank_task(task, bob, (1, 2, None), none_acceptable=True)
+
+    (line,) = lines(campaign)
+
+    hers, his = str(alice.public_id), str(bob.public_id)
+    assert judged(line) == {
+        ("One.", True, hers),
+        ("Two.", True, hers),
+        ("Three.", False, hers),
+        ("One.", False, his),
+        ("Two.", False, his),
+        ("Three.", False, his),
+    }
+    assert said(line) == {("One.", "Two.", 0, hers), ("One.", "Two.", 1, his)}
+
+
+def test_an_imported_ranking_was_not_asked_what_is_acceptable(cast: Cast) -> None:
+    campaign = make_campaign(cast, overlap=2)
+    task = make_task(campaign, "Why?", ("One.", "Two."))
+    asked, imported = rank_task(task, cast.labeler(cast.alice), (1, 2)), rank_task(task, cast.labeler(cast.bob), (2, 1))
+    Ranking.objects.filter(pk=imported.pk).update(lease=None)
+
+    (line,) = lines(campaign)
+
+    assert judged(line) == {("One.", True, str(asked.labeler.public_id))}
+
+
+def test_a_prompt_whose_answers_nobody_compared_still_has_its_verdicts(cast: Cast) -> None:
+    campaign = make_campaign(cast)
+    alice = cast.labeler(cast.alice)
+    rank_task(make_task(campaign, "Silent?", ("Um.", "Er.")), alice, (1, None))
+
+    (line,) = lines(campaign)
+
+    assert line["pairs"] == []
+    assert judged(line) == {("Um.", True, str(alice.public_id)), ("Er.", False, str(alice.public_id))}
 
 
 def test_the_same_rankings_give_the_same_bytes(cast: Cast) -> None:

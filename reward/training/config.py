@@ -2,15 +2,59 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from reward.training.configuration import above_zero, at_least
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectiveConfig:
+    """What is made of the things that people said."""
+
+    likelihood: Literal["davidson", "rao-kupper", "bradley-terry", "plackett-luce"] = "davidson"
+    """Davidson and Rao-Kupper give a tie a probability of its own, whose strength is learned; in Bradley-Terry a tie
+    counts half for each side. Plackett-Luce takes a whole ranking at once instead of its pairs."""
+
+    margins: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    """Margin in reward units that a preference of strength 1 to 4 must exceed (Llama 2 used 0, 1/3, 2/3, 1)."""
+
+    certainties: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
+    """Soft labels: how likely a preference of strength 1 to 4 is to be right; the rest counts for the other answer."""
+
+    reliability: Literal["equal", "agreement"] = "equal"
+    """Weight of each labeler. agreement estimates from the training rankings how often each names the better answer
+    (Dawid and Skene 1979), so that careless and hostile labelers count for little or nothing."""
+
+    anchor_weight: float = 0.5
+    """Weight of "none is acceptable" and "cannot be ranked" beside the preferences: such answers score below a learned
+    level of acceptability, the best of the others above it. 0 leaves these words out."""
+
+    def __post_init__(self) -> None:
+        for i, margin in enumerate(self.margins):
+            at_least(f"margins[{i}]", margin, 0)
+        for i, certainty in enumerate(self.certainties):
+            at_least(f"certainties[{i}]", certainty, 0.5)
+            if certainty > 1:
+                raise ValueError(f"certainties[{i}] ({certainty}) must be at most 1")
+        at_least("anchor_weight", self.anchor_weight, 0)
+        if self.likelihood == "plackett-luce" and (any(self.margins) or min(self.certainties) < 1):
+            raise ValueError(
+                f"likelihood plackett-luce ranks without strengths, so margins ({self.margins}) must be 0 and "
+                f"certainties ({self.certainties}) 1"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RewardConfig:
     """How a reward model is trained and measured."""
+
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    """What is made of the things that people said."""
+
+    heads: int = 1
+    """Heads on the same backbone, each trained on its own resample of the prompts. How far their scores lie apart says
+    how unsure the model is; the score is their mean."""
 
     epochs: int = 1
     """Passes over the training prompts. More than one memorises people's rankings quickly."""
@@ -54,9 +98,6 @@ class RewardConfig:
     train_layers: int | None = None
     """Train only the last so many transformer layers and the head; empty trains everything. Fewer are much cheaper."""
 
-    margins: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
-    """Margin in reward units that a preference of strength 1 to 4 must exceed (Llama 2 used 0, 1/3, 2/3, 1)."""
-
     max_tokens: int = 1024
     """Longest prompt with answer, in tokens. A longer answer is reported and left out, never cut."""
 
@@ -74,7 +115,8 @@ class RewardConfig:
     """Resamples of the held-out prompts behind the accuracy's 95 % interval."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "groups_per_step", "groups_per_forward", "checkpoint_every_steps", "bootstrap_samples"):
+        counts = "heads epochs groups_per_step groups_per_forward checkpoint_every_steps bootstrap_samples"
+        for name in counts.split():
             at_least(name, getattr(self, name), 1)
         at_least("max_tokens", self.max_tokens, 2)
         if self.head_init_std is not None:
@@ -87,10 +129,6 @@ class RewardConfig:
             at_least("train_layers", self.train_layers, 0)
         for name in ("learning_rate", "head_learning_rate", "adam_eps", "max_grad_norm"):
             above_zero(name, getattr(self, name))
-        for name, value in (
-            ("weight_decay", self.weight_decay),
-            *((f"margins[{i}]", m) for i, m in enumerate(self.margins)),
-        ):
-            at_least(name, value, 0)
+        at_least("weight_decay", self.weight_decay, 0)
         if not 0 <= self.warmup_fraction < 1:
             raise ValueError(f"warmup_fraction ({self.warmup_fraction}) must be at least 0 and below 1")

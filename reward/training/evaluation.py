@@ -44,13 +44,13 @@ def accuracy(groups: Sequence[Group], scores: Sequence[Numbers], *, samples: int
     Raises:
         ValueError: no stated preference.
     """
-    per_prompt = np.array([_hits(group.pairs, values) for group, values in zip(groups, scores, strict=True)])
+    per_prompt = np.array([hits(group.pairs, values) for group, values in zip(groups, scores, strict=True)])
     per_prompt = per_prompt[per_prompt[:, 1] > 0] if len(per_prompt) else per_prompt.reshape(0, 2)
     if not len(per_prompt):
         raise ValueError(f"none of {len(groups)} groups states a preference")
-    hits, pairs = per_prompt.sum(axis=0)
+    found, pairs = per_prompt.sum(axis=0)
     low, high = bootstrap_interval(per_prompt, samples=samples, seed=seed)
-    return Accuracy(hits / pairs, low, high, int(pairs), len(per_prompt))
+    return Accuracy(found / pairs, low, high, int(pairs), len(per_prompt))
 
 
 def bootstrap_interval(per_prompt: Numbers, *, samples: int, seed: int) -> tuple[float, float]:
@@ -74,15 +74,15 @@ def agreement_ceiling(groups: Sequence[Group]) -> float | None:
 
     A balanced vote counts 1/2; None when no pair was judged by two labelers.
     """
-    hits, total = 0.0, 0
+    found, total = 0.0, 0
     for group in groups:
         for votes in _votes(group.pairs).values():
             for labeler, preference in votes:
                 others = [vote for other, vote in votes if other != labeler]
                 if preference and others:
-                    hits += _hit(float(np.sum(others)) * preference)
+                    found += _hit(float(np.sum(others)) * preference)
                     total += 1
-    return hits / total if total else None
+    return found / total if total else None
 
 
 def _votes(pairs: Sequence[Pair]) -> dict[tuple[int, int], list[tuple[str, int]]]:
@@ -96,12 +96,13 @@ def _votes(pairs: Sequence[Pair]) -> dict[tuple[int, int], list[tuple[str, int]]
 
 def _share(groups: Sequence[Group], *, sign: int) -> float:
     lengths = [sign * np.array([answer.characters for answer in group.answers], dtype=np.float64) for group in groups]
-    rows = [_hits(group.pairs, values) for group, values in zip(groups, lengths, strict=True)]
-    hits, pairs = np.sum(rows, axis=0)
-    return float(hits / pairs)
+    rows = [hits(group.pairs, values) for group, values in zip(groups, lengths, strict=True)]
+    found, pairs = np.sum(rows, axis=0)
+    return float(found / pairs)
 
 
-def _hits(pairs: Sequence[Pair], values: Numbers) -> tuple[float, int]:
+def hits(pairs: Sequence[Pair], values: Numbers) -> tuple[float, int]:
+    """How many stated preferences agree with an answer's value, equal ones counting 1/2, and how many there are."""
     stated = [pair for pair in pairs if pair.outcome]
     return sum(_hit((values[p.first] - values[p.second]) * p.outcome) for p in stated), len(stated)
 

@@ -28,6 +28,15 @@ class Pair(NamedTuple):
     strength: int | None
 
 
+class Verdict(NamedTuple):
+    """One labeler's word on one answer by itself: is it acceptable?"""
+
+    answer: int
+    acceptable: bool
+    weight: float
+    labeler: str
+
+
 class Answer(NamedTuple):
     """One answer. tokens: the response's ids, with EOS unless it was cut off. characters: length of what people saw."""
 
@@ -43,6 +52,7 @@ class Group(NamedTuple):
     prompt: list[int]
     answers: list[Answer]
     pairs: list[Pair]
+    verdicts: list[Verdict] = []
 
     def prefixed(self) -> Prefixed:
         """The prompt once, with every answer."""
@@ -70,7 +80,7 @@ def load_groups(path: Path, tokenizer: Tokenizer, *, max_tokens: int) -> Dataset
     """
     groups, num_left_out = _read(path, tokenizer, max_tokens)
     _refuse_leak(groups)
-    train = [group for group in groups if group.split == "train" and group.pairs]
+    train = [group for group in groups if group.split == "train" and (group.pairs or group.verdicts)]
     heldout = [group for group in groups if group.split == "validation" and any(p.outcome for p in group.pairs)]
     left_out = f" ({num_left_out} answers over {max_tokens} tokens were left out)" if num_left_out else ""
     if not any(pair.outcome for group in train for pair in group.pairs):
@@ -138,7 +148,11 @@ def _group(data: Any, tokenizer: Tokenizer) -> Group:
     checked = [_pair(pair, len(answers)) for pair in pairs]
     prompt = encode_prompt(tokenizer, messages)
     used = [pair for pair in checked if pair.weight > 0]
-    return Group(_text("prompt_id", data.get("prompt_id")), split, prompt, answers, used)
+    verdicts = data.get("verdicts", [])
+    if not isinstance(verdicts, list):
+        raise BadLine("verdicts must be a list")
+    judged = [_verdict(verdict, len(answers)) for verdict in verdicts]
+    return Group(_text("prompt_id", data.get("prompt_id")), split, prompt, answers, used, judged)
 
 
 def _answer(data: Any, tokenizer: Tokenizer) -> Answer:
@@ -166,13 +180,28 @@ def _pair(data: Any, num_answers: int) -> Pair:
         raise BadLine(f"a pair compares answer {first} with itself")
     if type(outcome) is not int or outcome not in (1, 0, -1):
         raise BadLine(f"outcome is {outcome!r}, not 1, 0 or -1")
-    weight = data.get("weight", 1.0)
-    if type(weight) not in (int, float) or not math.isfinite(weight) or weight < 0:
-        raise BadLine(f"weight is {weight!r}, not a number of at least 0")
+    weight = _weight(data)
     strength = data.get("strength")
     if strength is not None and (type(strength) is not int or not 1 <= strength <= 4):
         raise BadLine(f"strength is {strength!r}, not a whole number from 1 to 4")
-    return Pair(first, second, outcome, float(weight), _text("labeler", data.get("labeler")), strength)
+    return Pair(first, second, outcome, weight, _text("labeler", data.get("labeler")), strength)
+
+
+def _verdict(data: Any, num_answers: int) -> Verdict:
+    if not isinstance(data, dict):
+        raise BadLine("a verdict is not a JSON object")
+    acceptable = data.get("acceptable")
+    if not isinstance(acceptable, bool):
+        raise BadLine(f"acceptable is {acceptable!r}, not true or false")
+    answer = _index("answer", data, num_answers)
+    return Verdict(answer, acceptable, _weight(data), _text("labeler", data.get("labeler")))
+
+
+def _weight(data: dict[str, Any]) -> float:
+    weight = data.get("weight", 1.0)
+    if type(weight) not in (int, float) or not math.isfinite(weight) or weight < 0:
+        raise BadLine(f"weight is {weight!r}, not a number of at least 0")
+    return float(weight)
 
 
 def _index(name: str, data: dict[str, Any], num_answers: int) -> int:
@@ -203,7 +232,9 @@ def _leave_out_long(group: Group, max_tokens: int) -> tuple[Group, int]:
         for pair in group.pairs
         if pair.first in place and pair.second in place
     ]
-    return group._replace(answers=[group.answers[i] for i in kept], pairs=pairs), len(group.answers) - len(kept)
+    verdicts = [v._replace(answer=place[v.answer]) for v in group.verdicts if v.answer in place]
+    fitting = group._replace(answers=[group.answers[i] for i in kept], pairs=pairs, verdicts=verdicts)
+    return fitting, len(group.answers) - len(kept)
 
 
 def _refuse_leak(groups: Sequence[Group]) -> None:

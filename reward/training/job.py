@@ -12,19 +12,13 @@ from reward.training import evaluation
 from reward.training.config import RewardConfig
 from reward.training.groups import Dataset, Group, load_groups
 from reward.training.language_model import read_meta
+from reward.training.objective import Objective
 from reward.training.precision import use_bfloat16
 from reward.training.probe import fit_probe
 from reward.training.reward_model import RewardModel
 from reward.training.rundir import Outcome, RunDirectory, TrainingRefused
 from reward.training.state import load_state, save_state
-from reward.training.trainer import (
-    Progress,
-    make_optimizer,
-    num_steps,
-    pair_tensors,
-    preference_loss,
-    train,
-)
+from reward.training.trainer import Progress, make_optimizer, num_steps, train
 
 
 def train_reward_model(run: RunDirectory) -> Outcome:
@@ -34,10 +28,12 @@ def train_reward_model(run: RunDirectory) -> Outcome:
     model = _start(run, config)
     dataset = load_groups(run.input("groups"), model.tokenizer, max_tokens=_longest(model, config))
     _note_left_out(run, dataset, config)
-    steps = _train(run, model, dataset, config)
+    objective = Objective(config.objective, dataset.train, heads=config.heads, seed=run.spec.seed)
+    model.has_anchor = objective.uses_anchor
+    steps = _train(run, model, dataset, objective, config)
     if steps is None:
         return Outcome(status="cancelled")
-    metrics = measure(run, model, dataset, config)
+    metrics = measure(run, model, dataset, objective, config)
     folder = run.artifact_path("model")
     base = read_meta(run.input("base"))
     model.save(folder, meta={name: base[name] for name in ("base", "licence", "source_uri") if name in base})
@@ -46,17 +42,25 @@ def train_reward_model(run: RunDirectory) -> Outcome:
     )
 
 
-def _train(run: RunDirectory, model: RewardModel, dataset: Dataset, config: RewardConfig) -> Progress | None:
+def _train(
+    run: RunDirectory, model: RewardModel, dataset: Dataset, objective: Objective, config: RewardConfig
+) -> Progress | None:
     """Run the loop with checkpoints at step boundaries; None once cancelled."""
     optimizer, progress = make_optimizer(model, config), Progress()
     checkpoint = run.latest_checkpoint()
     if checkpoint is not None:
         progress = load_state(checkpoint[1], model, optimizer)
-    elif config.probe_l2 is not None and not _probe(run, model, dataset.train, config, config.probe_l2):
+    elif config.probe_l2 is not None and not _probe(run, model, dataset.train, objective, config.probe_l2):
         return None
     total = num_steps(len(dataset.train), config)
     loop = train(
-        model=model, optimizer=optimizer, groups=dataset.train, config=config, seed=run.spec.seed, progress=progress
+        model=model,
+        optimizer=optimizer,
+        groups=dataset.train,
+        objective=objective,
+        config=config,
+        seed=run.spec.seed,
+        progress=progress,
     )
     for step in loop:
         values = step._asdict()
@@ -69,7 +73,9 @@ def _train(run: RunDirectory, model: RewardModel, dataset: Dataset, config: Rewa
     return progress
 
 
-def measure(run: RunDirectory, model: RewardModel, dataset: Dataset, config: RewardConfig) -> dict[str, float | None]:
+def measure(
+    run: RunDirectory, model: RewardModel, dataset: Dataset, objective: Objective, config: RewardConfig
+) -> dict[str, float | None]:
     """Center the model on the training answers and describe it on the held-out ones."""
     train_scores = score_groups(run, model, dataset.train, "score training answers")
     if not all(scores.isfinite().all() for scores in train_scores):
@@ -88,11 +94,12 @@ def measure(run: RunDirectory, model: RewardModel, dataset: Dataset, config: Rew
         "rm_floor_length": floor.value,
         "rm_floor_longer_wins": float(floor.longer_wins),
         "rm_ceiling": evaluation.agreement_ceiling(dataset.heldout),
-        "rm_loss_heldout": _mean_loss(model, dataset.heldout, heldout_scores),
+        "rm_loss_heldout": _mean_loss(model, dataset.heldout, heldout_members, objective),
         "rm_score_std_train": model.score_std,
         "rm_score_mean_heldout": float(np.concatenate(arrays).mean()),
         "rm_score_std_heldout": _spread(np.concatenate(arrays)),
-        "rm_tie_strength": model.tie_strength,
+        "rm_tie_strength": model.tie_strength if objective.learns_ties else None,
+        "rm_acceptable_score": model.acceptable_score,
         "num_train_pairs": sum(len(group.pairs) for group in dataset.train),
         "num_train_prompts": len(dataset.train),
         "num_heldout_pairs": found.num_pairs,
@@ -112,10 +119,9 @@ def score_groups(run: RunDirectory, model: RewardModel, groups: Sequence[Group],
     return scores
 
 
-def _mean_loss(model: RewardModel, groups: Sequence[Group], scores: Sequence[Tensor]) -> float:
-    pairs = pair_tensors(groups, margins=(0.0, 0.0, 0.0, 0.0))
+def _mean_loss(model: RewardModel, groups: Sequence[Group], members: Sequence[Tensor], objective: Objective) -> float:
     with torch.no_grad():
-        return float(preference_loss(model, torch.cat(list(scores)).cpu(), pairs, len(groups)))
+        return float(objective.loss(torch.cat(list(members)), groups, model.learned, denominator=len(groups)))
 
 
 def _spread(values: evaluation.Numbers) -> float | None:
@@ -130,7 +136,11 @@ def _longest(model: RewardModel, config: RewardConfig) -> int:
 def _start(run: RunDirectory, config: RewardConfig) -> RewardModel:
     try:
         model = RewardModel.from_base(
-            run.input("base"), seed=run.spec.seed, head_std=config.head_init_std, layers=config.backbone_layers
+            run.input("base"),
+            seed=run.spec.seed,
+            heads=config.heads,
+            head_std=config.head_init_std,
+            layers=config.backbone_layers,
         )
         model.train_only_last(config.train_layers)
     except ValueError as error:
@@ -140,7 +150,7 @@ def _start(run: RunDirectory, config: RewardConfig) -> RewardModel:
     return model.to(run.spec.device)
 
 
-def _probe(run: RunDirectory, model: RewardModel, groups: Sequence[Group], config: RewardConfig, l2: float) -> bool:
+def _probe(run: RunDirectory, model: RewardModel, groups: Sequence[Group], objective: Objective, l2: float) -> bool:
     """Fit the head on frozen features; False once cancelled."""
     features = []
     for done, group in enumerate(groups, start=1):
@@ -148,10 +158,11 @@ def _probe(run: RunDirectory, model: RewardModel, groups: Sequence[Group], confi
         run.progress("probe", done, len(groups), "prompts")
         if run.cancelled():
             return False
-    probe = fit_probe(torch.cat(features), groups, l2=l2, margins=config.margins)
+    probe = fit_probe(torch.cat(features), groups, objective, l2=l2)
     with torch.no_grad():
         model.head_weight.copy_(probe.head_weight)
         model.log_tie.copy_(probe.log_tie)
+        model.anchor.copy_(probe.anchor)
     run.note("probe_fitted", f"The head starts as a linear probe with a training loss of {probe.loss:.3f} nats.")
     return True
 

@@ -12,53 +12,49 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gpu_ops import grouped_preference_loss
 from reward.training.groups import Group
-from reward.training.trainer import pair_tensors
+from reward.training.objective import Learned, Objective
 
 MAX_ITERATIONS = 200
 
 
 class Probe(NamedTuple):
-    """head_weight: [D] float32. log_tie: [1] float32. loss: nats, mean over groups, without the penalty."""
+    """head_weight: [M, D]; log_tie: [1]; anchor: [M], all float32. loss: nats, without the penalty."""
 
     head_weight: Tensor
     log_tie: Tensor
+    anchor: Tensor
     loss: float
 
 
-def fit_probe(features: Tensor, groups: Sequence[Group], *, l2: float, margins: Sequence[float]) -> Probe:
-    """Minimise the preference loss plus l2 / 2 · (‖w‖² + log_tie²) by L-BFGS in float64, from zero.
+def fit_probe(features: Tensor, groups: Sequence[Group], objective: Objective, *, l2: float) -> Probe:
+    """Minimise, for each head, the loss plus l2 / 2 · (‖w‖² + log_tie² + anchor²) by L-BFGS in float64, from zero.
 
     Args:
-        features: [N, D], a row for each answer of `groups` laid end to end; carries no gradient.
+        features: [A, D], a row for each answer of `groups` laid end to end; carries no gradient.
         l2: penalty, above 0: with fewer pairs than dimensions the loss alone has no minimum.
     """
-    pairs = pair_tensors(groups, margins)
     inputs = features.detach().double().cpu()
-    # The last entry is log_tie: Davidson's log-probabilities are linear in both, which makes the whole convex.
-    parameters = torch.zeros(inputs.shape[1] + 1, dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS([parameters], max_iter=MAX_ITERATIONS, line_search_fn="strong_wolfe")
+    size = inputs.shape[1]
+    # For Davidson all log-probabilities are linear in what is learned, log_tie too, which makes the whole convex.
+    weights = torch.zeros(objective.heads, size, dtype=torch.float64, requires_grad=True)
+    log_tie = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    anchor = torch.zeros(objective.heads, dtype=torch.float64, requires_grad=True)
+    parameters = [weights, log_tie, anchor]
+    optimizer = torch.optim.LBFGS(
+        parameters, max_iter=MAX_ITERATIONS, tolerance_change=1e-12, line_search_fn="strong_wolfe"
+    )
 
-    def preference_loss() -> Tensor:
-        return grouped_preference_loss(
-            inputs @ parameters[:-1],
-            pairs.first,
-            pairs.second,
-            pairs.outcome,
-            pairs.group,
-            weight=pairs.weight,
-            margin=pairs.margin,
-            log_tie=parameters[-1:],
-        )
+    def loss() -> Tensor:
+        return objective.loss(inputs @ weights.T, groups, Learned(log_tie, anchor), denominator=len(groups))
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        objective = preference_loss() + l2 / 2 * parameters.square().sum()
-        objective.backward()  # type: ignore[no-untyped-call]
-        return objective
+        penalty = torch.stack([parameter.square().sum() for parameter in parameters]).sum()
+        whole = objective.heads * loss() + l2 / 2 * penalty
+        whole.backward()  # type: ignore[no-untyped-call]
+        return whole
 
     optimizer.step(closure)  # type: ignore[no-untyped-call]
     with torch.no_grad():
-        loss = float(preference_loss())
-        return Probe(parameters[:-1].float(), parameters[-1:].float(), loss)
+        return Probe(weights.float(), log_tie.float(), anchor.float(), float(loss()))

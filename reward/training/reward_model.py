@@ -27,6 +27,7 @@ from reward.training.language_model import (
     save_tokenizer,
     use_pad_token,
 )
+from reward.training.objective import Learned
 from reward.training.packing import Pack, Prefixed, pack, use_packed_attention
 from reward.training.rundir import TrainingRefused
 
@@ -50,6 +51,8 @@ class RewardModel(nn.Module):
         # A constant cancels in every comparison, so it is set after training and never learned.
         self.register_buffer("head_bias", torch.zeros(heads))
         self.log_tie = nn.Parameter(torch.zeros(1))
+        self.anchor = nn.Parameter(torch.zeros(heads))
+        self.has_anchor = False
         self.autocast_dtype: torch.dtype | None = None
         self.score_mean = 0.0
         self.score_std = 1.0
@@ -94,6 +97,9 @@ class RewardModel(nn.Module):
                 model.head_weight.copy_(head["weight"])
                 model.head_bias.copy_(head["bias"])
                 model.log_tie.fill_(math.log(meta["tie_strength"]))
+                if "anchor" in head:
+                    model.anchor.copy_(head["anchor"])
+                    model.has_anchor = True
             model.score_mean, model.score_std = float(meta["score_mean"]), float(meta["score_std"])
         except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
             message = f"The reward model in {path} cannot be read ({error}); train it again."
@@ -105,6 +111,8 @@ class RewardModel(nn.Module):
         path = Path(path)
         self.backbone.save_pretrained(str(path), safe_serialization=True)  # type: ignore[operator]
         head = {"weight": self.head_weight.detach().contiguous(), "bias": self.head_bias.detach().contiguous()}
+        if self.has_anchor:
+            head["anchor"] = self.anchor.detach().contiguous()
         save_file(head, path / "head.safetensors")
         save_tokenizer(self.tokenizer, path)
         described = {
@@ -113,14 +121,25 @@ class RewardModel(nn.Module):
             "score_mean": self.score_mean,
             "score_std": self.score_std,
             "tie_strength": self.tie_strength,
+            "acceptable_score": self.acceptable_score,
             "eos_required": True,
         }
         replace_json(path / "plumbline.json", {"format": 1, **described})
 
     @property
     def tie_strength(self) -> float:
-        """Davidson's nu: the odds of a tie between equal answers are nu : 2."""
+        """Davidson's nu (a tie between equal answers has odds of nu : 2) or Rao and Kupper's eta; 1 if not learned."""
         return math.exp(float(self.log_tie.detach()))
+
+    @property
+    def acceptable_score(self) -> float | None:
+        """The score at which an answer is as likely acceptable as not; None where people said nothing of that."""
+        return float(self.anchor.detach().mean()) if self.has_anchor else None
+
+    @property
+    def learned(self) -> Learned:
+        """What the loss learns beside the scores."""
+        return Learned(self.log_tie, self.anchor)
 
     def forward(self, row: Pack) -> Tensor:
         """[A, M] float32 scores of the answers of a pack by each head."""
@@ -168,7 +187,9 @@ class RewardModel(nn.Module):
     @torch.no_grad()
     def center(self, members: Tensor) -> None:
         """Shift the heads so that answers they score [A, M] `members` now have mean 0, and remember their spread."""
-        self.head_bias -= members.mean(dim=0)
+        shift = members.mean(dim=0)
+        self.head_bias.sub_(shift)
+        self.anchor.sub_(shift)
         scores = members.mean(dim=1)
         self.score_mean = 0.0
         self.score_std = float(scores.std(unbiased=True)) if scores.numel() > 1 else 1.0

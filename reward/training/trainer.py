@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
-from gpu_ops import grouped_preference_loss
+from reward.training import evaluation
 from reward.training.config import RewardConfig
 from reward.training.groups import Group
+from reward.training.objective import Objective
 from reward.training.reward_model import RewardModel
 from reward.training.rundir import TrainingRefused
 
@@ -38,17 +38,6 @@ class StepMetrics(NamedTuple):
     tokens: int
 
 
-class PairTensors(NamedTuple):
-    """Pairs of some groups. P pairs; first and second point into the groups' answers laid end to end."""
-
-    first: Tensor  # [P] int64
-    second: Tensor  # [P] int64
-    outcome: Tensor  # [P] int64, 1 first preferred, 0 tie, -1 second preferred
-    group: Tensor  # [P] int64
-    weight: Tensor  # [P] float32
-    margin: Tensor  # [P] float32, reward units
-
-
 @dataclass(slots=True)
 class Progress:
     """What the loop remembers between steps."""
@@ -63,6 +52,7 @@ def train(
     model: RewardModel,
     optimizer: torch.optim.Optimizer,
     groups: Sequence[Group],
+    objective: Objective,
     config: RewardConfig,
     seed: int,
     progress: Progress,
@@ -78,7 +68,7 @@ def train(
         batch = batch_at(groups, progress.step, config, seed)
         set_learning_rates(optimizer, rate_at(progress.step, total, config.warmup_fraction))
         optimizer.zero_grad(set_to_none=True)
-        loss, accuracy = _accumulate(model, batch, config)
+        loss, accuracy = _accumulate(model, batch, objective, config)
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm))
         _learn_or_skip(optimizer, math.isfinite(loss) and math.isfinite(norm), progress)
         progress.step += 1
@@ -88,7 +78,7 @@ def train(
             accuracy_train=accuracy,
             grad_norm=norm,
             learning_rate=optimizer.param_groups[0]["lr"],
-            tie_strength=model.tie_strength,
+            tie_strength=model.tie_strength if objective.learns_ties else math.nan,
             skipped_total=progress.skipped,
             tokens=sum(group.prefixed().num_tokens for group in batch),
         )
@@ -97,7 +87,7 @@ def train(
 def make_optimizer(model: RewardModel, config: RewardConfig) -> torch.optim.AdamW:
     """AdamW over what is trainable: backbone matrices, backbone vectors (no decay), and the head with its own rate."""
     backbone = [p for p in model.backbone.parameters() if p.requires_grad]
-    head = [model.head_weight, model.log_tie]
+    head = [model.head_weight, model.log_tie, model.anchor]
     groups = [
         {
             "params": [p for p in backbone if p.dim() > 1],
@@ -138,50 +128,23 @@ def batch_at(groups: Sequence[Group], step: int, config: RewardConfig, seed: int
     return [groups[i] for i in order[start : start + config.groups_per_step]]
 
 
-def pair_tensors(groups: Sequence[Group], margins: Sequence[float]) -> PairTensors:
-    """The pairs of `groups` as tensors."""
-    offset, rows = 0, []
-    for number, group in enumerate(groups):
-        for p in group.pairs:
-            margin = 0.0 if p.strength is None else margins[p.strength - 1]
-            rows.append((offset + p.first, offset + p.second, p.outcome, number, p.weight, margin))
-        offset += len(group.answers)
-    columns = list(zip(*rows, strict=True))
-    whole = [torch.tensor(column, dtype=torch.int64) for column in columns[:4]]
-    real = [torch.tensor(column, dtype=torch.float32) for column in columns[4:]]
-    return PairTensors(*whole, *real)
-
-
-def preference_loss(model: RewardModel, scores: Tensor, pairs: PairTensors, denominator: float) -> Tensor:
-    """Davidson loss with the learned tie strength: sum over groups of the mean over pairs, divided by `denominator`."""
-    return grouped_preference_loss(
-        scores,
-        pairs.first,
-        pairs.second,
-        pairs.outcome,
-        pairs.group,
-        weight=pairs.weight,
-        margin=pairs.margin,
-        log_tie=model.log_tie,
-        denominator=denominator,
-    )
-
-
-def _accumulate(model: RewardModel, batch: Sequence[Group], config: RewardConfig) -> tuple[float, float]:
+def _accumulate(
+    model: RewardModel, batch: Sequence[Group], objective: Objective, config: RewardConfig
+) -> tuple[float, float]:
     """Gradients of a whole step, some groups at a time. Returns loss (NaN when scores are not finite) and accuracy."""
     loss, correct, stated = 0.0, 0.0, 0
     for start in range(0, len(batch), config.groups_per_forward):
         part = batch[start : start + config.groups_per_forward]
-        scores = model.score([group.prefixed() for group in part])
-        if not scores.isfinite().all():
+        members = model.members([group.prefixed() for group in part])
+        if not members.isfinite().all():
             return float("nan"), float("nan")
-        pairs = PairTensors(*(t.to(scores.device) for t in pair_tensors(part, config.margins)))
-        part_loss = preference_loss(model, scores, pairs, len(batch))
+        part_loss = objective.loss(members, part, model.learned, denominator=len(batch))
         part_loss.backward()  # type: ignore[no-untyped-call]
         loss += float(part_loss.detach())
-        agreement = torch.sign(scores.detach()[pairs.first] - scores.detach()[pairs.second]) * pairs.outcome
-        correct += float(((agreement[pairs.outcome != 0] + 1) / 2).sum())
-        stated += int((pairs.outcome != 0).sum())
+        scores = members.detach().mean(dim=1).split([len(group.answers) for group in part])
+        for group, values in zip(part, scores, strict=True):
+            found = evaluation.hits(group.pairs, values.double().cpu().numpy())
+            correct, stated = correct + found[0], stated + found[1]
     return loss, correct / stated if stated else float("nan")
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import pytest
 
-from reward.training.config import RewardConfig
+from reward.training.config import ObjectiveConfig, RewardConfig
 from reward.training.configuration import fields_help, from_dict, to_dict
 
 
@@ -88,7 +88,11 @@ def test_what_does_not_fit_is_refused_by_name(data: Any, message: str) -> None:
         ({"epochs": 0}, r"epochs \(0\) must be at least 1"),
         ({"learning_rate": float("nan")}, r"learning_rate \(nan\) must be above 0"),
         ({"warmup_fraction": 1.0}, r"warmup_fraction \(1.0\)"),
-        ({"margins": [0, -1, 0, 0]}, r"margins\[1\] \(-1.0\) must be at least 0"),
+        ({"heads": 0}, r"heads \(0\) must be at least 1"),
+        ({"objective": {"margins": [0, -1, 0, 0]}}, r"margins\[1\] \(-1.0\) must be at least 0"),
+        ({"objective": {"certainties": [0.4, 1, 1, 1]}}, r"certainties\[0\] \(0.4\) must be at least 0.5"),
+        ({"objective": {"certainties": [1, 1, 1, 1.1]}}, r"certainties\[3\] \(1.1\) must be at most 1"),
+        ({"objective": {"likelihood": "plackett-luce", "margins": [0, 0, 0, 1]}}, "ranks without strengths"),
         ({"train_layers": -1}, r"train_layers \(-1\) must be at least 0"),
     ],
 )
@@ -98,7 +102,8 @@ def test_reward_settings_out_of_range_are_refused(change: dict[str, Any], messag
 
 
 def test_every_reward_setting_is_explained() -> None:
-    assert [field.name for field in fields_help(RewardConfig) if not field.help] == []
+    settings = [*fields_help(RewardConfig), *fields_help(ObjectiveConfig)]
+    assert [field.name for field in settings if not field.help] == []
 
 
 def test_reading_settings_loads_no_torch() -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from reward.training.config import ObjectiveConfig
 from reward.training.groups import Answer, Group, Pair
+from reward.training.objective import Objective
 from reward.training.packing import Prefixed
 from reward.training.probe import Probe, fit_probe
 from reward.training.reward_model import RewardModel
 
-NO_MARGINS = (0.0, 0.0, 0.0, 0.0)
 GROUP = Prefixed([1], [[70, 71, 2], [80, 2]])
 
 
@@ -29,20 +30,20 @@ GROUPS = [
 
 def objective(weights: torch.Tensor, log_tie: torch.Tensor, features: torch.Tensor, l2: float) -> torch.Tensor:
     """The same objective from Davidson's formula, written out pair by pair."""
-    scores, offset, total = features @ weights, 0, torch.zeros((), dtype=torch.float64)
+    scores, offset, total = features @ weights[0], 0, torch.zeros((), dtype=torch.float64)
     for group in GROUPS:
         nats, mass = torch.zeros((), dtype=torch.float64), 0.0
         for p in group.pairs:
             difference = scores[offset + p.first] - scores[offset + p.second]
             won, lost, tie = torch.exp(difference / 2), torch.exp(-difference / 2), torch.exp(log_tie[0])
             chance = {1: won, -1: lost, 0: tie}[p.outcome] / (won + lost + tie)
-            nats, mass = nats - p.weight * chance.log(), mass + p.weight
+            nats, mass = nats - p.weight * chance.log(), mass + 1
         total, offset = total + nats / mass, offset + len(group.answers)
     return total / len(GROUPS) + l2 / 2 * (weights.square().sum() + log_tie.square().sum())
 
 
 def fitted(l2: float, features: torch.Tensor) -> Probe:
-    return fit_probe(features, GROUPS, l2=l2, margins=NO_MARGINS)
+    return fit_probe(features, GROUPS, Objective(ObjectiveConfig(), GROUPS), l2=l2)
 
 
 @pytest.mark.parametrize("l2", [0.01, 1.0])

@@ -115,7 +115,7 @@ def test_training_the_last_layers_leaves_the_others_alone(model: RewardModel) ->
     trainable = {
         name.split(".")[2] if ".layers." in name else name for name, p in model.named_parameters() if p.requires_grad
     }
-    assert trainable == {"1", "backbone.norm.weight", "head_weight", "log_tie"}
+    assert trainable == {"1", "backbone.norm.weight", "head_weight", "log_tie", "anchor"}
     with pytest.raises(ValueError, match=r"train_layers \(3\) must be at most the model's 2 layers"):
         model.train_only_last(3)
 

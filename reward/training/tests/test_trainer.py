@@ -10,19 +10,11 @@ import pytest
 import torch
 
 from reward.training.config import RewardConfig
-from reward.training.groups import Answer, Group, Pair, load_groups
+from reward.training.groups import Group, load_groups
+from reward.training.objective import Objective
 from reward.training.reward_model import RewardModel
 from reward.training.rundir import TrainingRefused
-from reward.training.trainer import (
-    Progress,
-    StepMetrics,
-    batch_at,
-    make_optimizer,
-    pair_tensors,
-    preference_loss,
-    rate_at,
-    train,
-)
+from reward.training.trainer import Progress, StepMetrics, batch_at, make_optimizer, rate_at, train
 
 
 @pytest.fixture
@@ -40,33 +32,14 @@ def run(
 ) -> Iterator[StepMetrics]:
     optimizer = make_optimizer(model, config)
     return train(
-        model=model, optimizer=optimizer, groups=groups, config=config, seed=1, progress=progress or Progress()
+        model=model,
+        optimizer=optimizer,
+        groups=groups,
+        objective=Objective(config.objective, groups, heads=config.heads, seed=1),
+        config=config,
+        seed=1,
+        progress=progress or Progress(),
     )
-
-
-def pair(first: int, second: int, outcome: int, weight: float = 1.0, strength: int | None = None) -> Pair:
-    return Pair(first, second, outcome, weight, "labeler", strength)
-
-
-def test_the_loss_is_davidsons_mean_over_prompts_of_the_mean_over_pairs(model: RewardModel) -> None:
-    answers = [Answer([5], 1)] * 3
-    groups = [
-        Group("a", "train", [1], answers[:2], [pair(0, 1, 1), pair(1, 0, 1, weight=3.0)]),
-        Group("b", "train", [1], answers, [pair(0, 2, 0), pair(1, 2, -1, strength=4), pair(0, 1, 1)]),
-    ]
-    with torch.no_grad():
-        model.log_tie.fill_(math.log(0.5))
-    scores = torch.tensor([0.3, -0.2, 1.0, 0.0, -1.5])
-
-    loss = preference_loss(model, scores, pair_tensors(groups, margins=(0.0, 0.1, 0.2, 0.4)), denominator=2)
-
-    def nats(difference: float, outcome: int) -> float:
-        total = math.exp(difference / 2) + math.exp(-difference / 2) + 0.5
-        return -math.log((0.5 if outcome == 0 else math.exp(outcome * difference / 2)) / total)
-
-    first = (nats(0.5, 1) + 3 * nats(-0.5, 1)) / 4
-    second = (nats(2.5, 0) + nats(1.5 + 0.4, -1) + nats(1.0, 1)) / 3
-    assert float(loss.detach()) == pytest.approx((first + second) / 2, abs=1e-6)
 
 
 def test_forwards_of_one_two_or_all_groups_take_the_same_step(tiny: Path, groups: list[Group]) -> None:

@@ -63,6 +63,7 @@ def _group(prompt: Prompt, rankings: Iterable[Ranking]) -> dict[str, Any]:
     return {
         "prompt_id": str(prompt.public_id),
         "split": prompt.split,
+        "category": prompt.category,
         "messages": prompt.messages,
         "completions": [_completion(completion) for completion in ordered],
         "pairs": [pair for ranking in rankings for pair in _pairs(ranking, place)],

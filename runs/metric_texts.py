@@ -246,6 +246,30 @@ HELP: dict[str, MetricHelp] = {
         _("What a rule that only looks at length reaches; its direction is chosen on train."),
         _("clearly below rm_accuracy"),
     ),
+    "rm_floor_bag_of_words": MetricHelp(
+        _("Words alone"),
+        SHARE,
+        _("What a rule reaches that only counts an answer's words; fitted to the training prompts."),
+        _("clearly below rm_accuracy"),
+    ),
+    "rm_floor_probe": MetricHelp(
+        _("Base model's features"),
+        SHARE,
+        _("What a linear rule on the untrained model's last hidden state reaches."),
+        _("clearly below rm_accuracy"),
+    ),
+    "rm_ece": MetricHelp(
+        _("Calibration error"),
+        SHARE,
+        _("How far the model's probabilities lie from how often it is right."),
+        _("below 0.05"),
+    ),
+    "rm_spread_heldout": MetricHelp(
+        _("Disagreement of heads"),
+        REWARD,
+        _("Standard deviation of the heads' scores of an answer, mean over held-out answers; unknown with one head."),
+        "",
+    ),
     "rm_floor_longer_wins": MetricHelp(
         _("Length rule prefers"), "", _("1: the longer answer, 0: the shorter one."), ""
     ),

@@ -60,6 +60,7 @@ def test_a_line_holds_what_training_needs_and_no_more(cast: Cast) -> None:
         {
             "prompt_id": str(task.prompt.public_id),
             "split": "validation",
+            "category": "",
             "messages": [{"role": "user", "content": "Why?"}],
             "completions": [plain, sampled] if is_one_first else [sampled, plain],
             "pairs": [

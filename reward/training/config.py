@@ -108,6 +108,9 @@ class RewardConfig:
     matmul_precision: Literal["highest", "high", "medium"] = "highest"
     """Internal precision of float32 matrix products; medium allows bfloat16, much faster on some machines."""
 
+    probe_floor: bool = True
+    """Compare with a linear probe on the features of the model before training; costs a pass over all answers."""
+
     checkpoint_every_steps: int = 20
     """Optimizer steps between checkpoints for resuming."""
 
@@ -132,3 +135,26 @@ class RewardConfig:
         at_least("weight_decay", self.weight_decay, 0)
         if not 0 <= self.warmup_fraction < 1:
             raise ValueError(f"warmup_fraction ({self.warmup_fraction}) must be at least 0 and below 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExplainConfig:
+    """How a score is spread over the tokens of its answer."""
+
+    steps: int = 32
+    """Points of the first integration between the baseline and the answer."""
+
+    max_steps: int = 256
+    """While the attributions miss more than `tolerance` of the difference, the points are doubled up to this many."""
+
+    tolerance: float = 0.02
+    """Completeness gap, as a share of the score's difference from the baseline, that is good enough."""
+
+    steps_per_forward: int = 4
+    """Points per forward pass: fewer need less memory; the result is the same up to rounding."""
+
+    def __post_init__(self) -> None:
+        at_least("steps", self.steps, 1)
+        at_least("max_steps", self.max_steps, self.steps)
+        at_least("steps_per_forward", self.steps_per_forward, 1)
+        above_zero("tolerance", self.tolerance)

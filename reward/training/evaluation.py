@@ -7,7 +7,7 @@ counts once, so a pair that three people judged counts three times. Equal scores
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from reward.training.groups import Group, Pair
 
 Numbers = NDArray[np.float64]
+
+BLOCK = 500
+"""Resamples drawn at a time: their counts take samples times rows in memory."""
 
 
 class Accuracy(NamedTuple):
@@ -55,11 +58,24 @@ def accuracy(groups: Sequence[Group], scores: Sequence[Numbers], *, samples: int
 
 def bootstrap_interval(per_prompt: Numbers, *, samples: int, seed: int) -> tuple[float, float]:
     """95 % percentile interval of sum(hits) / sum(pairs) over resampled rows. per_prompt: [n, 2] hits and pairs."""
+    return bootstrap(per_prompt, lambda totals: totals[:, 0] / totals[:, 1], samples=samples, seed=seed)
+
+
+def bootstrap(
+    table: Numbers, statistic: Callable[[Numbers], Numbers], *, samples: int, seed: int
+) -> tuple[float, float]:
+    """95 % percentile interval of a statistic of column totals, over resampled rows.
+
+    table: [n, c], a row for each unit that is independent of the others. statistic: [s, c] totals to [s] values; values
+    that are not finite (nothing to divide by) are left out.
+    """
     generator = np.random.default_rng(seed)
-    n = len(per_prompt)
-    counts = generator.multinomial(n, np.full(n, 1 / n), size=samples)
-    totals = counts @ per_prompt
-    low, high = np.quantile(totals[:, 0] / totals[:, 1], [0.025, 0.975])
+    n = len(table)
+    blocks = [min(BLOCK, samples - start) for start in range(0, samples, BLOCK)]
+    totals = [generator.multinomial(n, np.full(n, 1 / n), size=size) @ table for size in blocks]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        values = statistic(np.concatenate(totals))
+    low, high = np.quantile(values[np.isfinite(values)], [0.025, 0.975])
     return float(low), float(high)
 
 

@@ -42,6 +42,7 @@ class Answer(NamedTuple):
 
     tokens: list[int]
     characters: int
+    id: str = ""
 
 
 class Group(NamedTuple):
@@ -53,6 +54,7 @@ class Group(NamedTuple):
     answers: list[Answer]
     pairs: list[Pair]
     verdicts: list[Verdict] = []
+    category: str = ""
 
     def prefixed(self) -> Prefixed:
         """The prompt once, with every answer."""
@@ -152,23 +154,25 @@ def _group(data: Any, tokenizer: Tokenizer) -> Group:
     if not isinstance(verdicts, list):
         raise BadLine("verdicts must be a list")
     judged = [_verdict(verdict, len(answers)) for verdict in verdicts]
-    return Group(_text("prompt_id", data.get("prompt_id")), split, prompt, answers, used, judged)
+    category = _text("category", data.get("category", ""))
+    return Group(_text("prompt_id", data.get("prompt_id")), split, prompt, answers, used, judged, category)
 
 
 def _answer(data: Any, tokenizer: Tokenizer) -> Answer:
     if not isinstance(data, dict):
         raise BadLine("a completion is not a JSON object")
     text = _text("text", data.get("text"))
+    name = _text("id", data.get("id", ""))
     ids = data.get("token_ids")
     if ids and data.get("tokenizer_sha256") == tokenizer.sha256:
         if not all(type(i) is int and 0 <= i < len(tokenizer.hf) for i in ids):
             raise BadLine(f"token_ids must be whole numbers from 0 to {len(tokenizer.hf) - 1}")
-        return Answer(list(ids), len(text))
+        return Answer(list(ids), len(text), name)
     ending = [] if data.get("finish_reason") == "length" else [tokenizer.eos_id]
     tokens = tokenizer.encode(text) + ending
     if not tokens:
         raise BadLine("an answer is empty")
-    return Answer(tokens, len(text))
+    return Answer(tokens, len(text), name)
 
 
 def _pair(data: Any, num_answers: int) -> Pair:

@@ -71,6 +71,11 @@ def test_a_run_learns_and_reports_accuracy_beside_floor_and_ceiling(
     assert metrics["rm_accuracy"] > 0.7
     assert metrics["rm_floor_longer_wins"] == 0
     assert 0.5 < metrics["rm_ceiling"] <= 1
+    report = json.loads((run / outcome["artifacts"]["evaluation"]["path"]).read_text())
+    assert report["accuracy"]["value"] == metrics["rm_accuracy"]
+    assert set(report["floors"]) == {"length", "bag_of_words", "probe"}
+    assert report["floors"]["probe"]["accuracy"] == metrics["rm_floor_probe"]
+    assert {row["labeler"] for row in report["labelers"]} == {"labeler 0", "labeler 1", "labeler 2"}
     steps = [event["metrics"] for event in read_events(run) if event["type"] == "metrics"]
     assert len(steps) == metrics["num_steps"] == 24
     assert steps[-1]["loss"] < steps[0]["loss"]

@@ -16,7 +16,7 @@ from annotation.prompts import Message, canonical_messages
 from annotation.submission import check_rank, check_seconds, check_strength, dense
 
 LINE_KEYS = frozenset({"prompt", "category", "split", "completions", "rankings"})
-ANSWER_KEYS = frozenset({"text", "source", "id"})
+ANSWER_KEYS = frozenset({"text", "source", "id", "empty"})
 RANKING_KEYS = frozenset({"labeler", "ranks", "order", "none_acceptable", "strength", "seconds"})
 MAX_ERRORS = 100
 NAME_MAX_CHARACTERS = 100
@@ -183,10 +183,24 @@ def _answer(value: object, index: int) -> LineAnswer:
     if isinstance(name, int) and not isinstance(name, bool):
         name = str(name)
     return LineAnswer(
-        text=check_answer(row.get("text")),
+        text=_answer_text(row),
         source=check_text(source, what=_("A source"), max_characters=NAME_MAX_CHARACTERS),
         name=check_text(name, what=_("An id"), max_characters=NAME_MAX_CHARACTERS),
     )
+
+
+def _answer_text(row: dict[str, Any]) -> str:
+    """A model may answer with nothing, and people judge that too; a text left out by mistake is still a fault."""
+    is_empty = row.get("empty", False)
+    if not isinstance(is_empty, bool):
+        raise Refused(_('"empty" must be true or false.'), code="empty_invalid")
+    if not is_empty:
+        return check_answer(row.get("text"))
+    if row.get("text", "") != "":
+        raise Refused(
+            _("An answer is said to be empty and has a text; leave out one of the two."), code="empty_invalid"
+        )
+    return ""
 
 
 def _rankings(values: Sequence[object], answers: Sequence[LineAnswer]) -> tuple[LineRanking, ...]:

@@ -152,3 +152,12 @@ def work_for(user: User | AnonymousUser) -> list[WorkItem]:
 def _grouped(rows: QuerySet[Any, Any], number: Aggregate) -> Coalesce:
     """A number per campaign by a correlated subquery; an aggregate after a join would count the join's rows."""
     return Coalesce(Subquery(rows.annotate(n=number).values("n"), output_field=IntegerField()), 0)
+
+
+def waiting_couples(campaign: Campaign) -> list[tuple[str, str]]:
+    """Public ids of the answers of every task of two that somebody can still be given."""
+    open_tasks = campaign.tasks.filter(purpose=Purpose.COLLECT, archived_at=None, free_slots__gt=0)
+    found: defaultdict[int, list[str]] = defaultdict(list)
+    for task, answer in open_tasks.values_list("pk", "completions__public_id").order_by("pk"):
+        found[task].append(str(answer))
+    return [(answers[0], answers[1]) for answers in found.values() if len(answers) == 2]

@@ -8,10 +8,11 @@ class PolicyConfig(AppConfig):
     name = "policy"
 
     def ready(self) -> None:
-        from policy.services import receive_answers, receive_policy, register_import
+        from policy.services import receive_answers, receive_policy, receive_tuned, register_import
         from policy.services.checkpoints import IMPORT_KIND
         from policy.services.sampling import SAMPLE_KIND
         from policy.services.training import PPO_KIND
+        from policy.services.tuning import DPO_KIND, SFT_KIND
         from policy.uris import resolve_checkpoint
         from reward.training.configuration import from_dict
         from runs.kinds import RunKind, register
@@ -19,16 +20,18 @@ class PolicyConfig(AppConfig):
 
         register_scheme("checkpoint", resolve_checkpoint)
         for name, title, config, on_outcome in (
-            (IMPORT_KIND, _("Model import"), "ImportConfig", register_import),
-            (SAMPLE_KIND, _("Sampling"), "SampleConfig", receive_answers),
-            (PPO_KIND, _("PPO"), "PPOConfig", receive_policy),
+            (IMPORT_KIND, _("Model import"), "config.ImportConfig", register_import),
+            (SAMPLE_KIND, _("Sampling"), "config.SampleConfig", receive_answers),
+            (PPO_KIND, _("PPO"), "config.PPOConfig", receive_policy),
+            (DPO_KIND, _("DPO"), "trl_config.DPOConfig", receive_tuned),
+            (SFT_KIND, _("SFT"), "trl_config.SFTConfig", receive_tuned),
         ):
             register(
                 RunKind(
                     name=name,
                     title=title,
                     module="policy.training",
-                    config=f"policy.training.config.{config}",
+                    config=f"policy.training.{config}",
                     on_outcome=on_outcome,
                     read_config=from_dict,
                 )

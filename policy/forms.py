@@ -9,8 +9,9 @@ from django.utils.translation import gettext_lazy as _
 from annotation.models import Campaign, Split
 from policy.models import Checkpoint, Lineage
 from policy.training.config import PPOConfig, SampleConfig
+from policy.training.trl_config import DPOConfig, SFTConfig
 from reward.forms import ConfigForm
-from reward.models import RewardModel
+from reward.models import RewardModel, Snapshot
 
 
 class ImportModelForm(forms.Form):
@@ -89,6 +90,30 @@ class PPOForm(ConfigForm):
         super().__init__(*args, **kwargs)
         self.fields["reward_model"].queryset = reward_models  # type: ignore[attr-defined]
         self.fields["campaign"].queryset = campaigns  # type: ignore[attr-defined]
+
+
+class TuneForm(ConfigForm):
+    """A checkpoint learns from a snapshot; the kinds of run differ in their settings."""
+
+    snapshot = forms.ModelChoiceField(
+        queryset=Snapshot.objects.none(), to_field_name="public_id", label=_("Snapshot"), empty_label=None
+    )
+    seed = forms.IntegerField(label=_("Seed"), initial=0, min_value=0)
+
+    def __init__(self, *args: Any, snapshots: QuerySet[Snapshot], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["snapshot"]
+        field.queryset = snapshots  # type: ignore[attr-defined]
+        if not snapshots:
+            field.help_text = _("There is no snapshot yet: rankings are frozen when a reward model is trained on them.")
+
+
+class DPOForm(TuneForm):
+    config_class = DPOConfig
+
+
+class SFTForm(TuneForm):
+    config_class = SFTConfig
 
 
 class FollowForm(forms.Form):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from policy.views import checkpoints, loop
+from policy.views import checkpoints, loop, tuning
 
 app_name = "policy"
 urlpatterns = [
@@ -11,6 +11,8 @@ urlpatterns = [
     path("<uuid:public_id>/", checkpoints.checkpoint_detail, name="checkpoint-detail"),
     path("<uuid:public_id>/verify/", checkpoints.checkpoint_verify, name="checkpoint-verify"),
     path("<uuid:public_id>/ppo/", checkpoints.ppo, name="ppo"),
+    path("<uuid:public_id>/dpo/", tuning.dpo, name="dpo"),
+    path("<uuid:public_id>/sft/", tuning.sft, name="sft"),
     path("campaigns/<uuid:public_id>/sample/", loop.sample, name="sample"),
     path("campaigns/<uuid:public_id>/follow/", loop.follow, name="follow"),
     path("campaigns/<uuid:public_id>/unfollow/", loop.unfollow, name="unfollow"),

@@ -8,6 +8,7 @@ class RewardConfig(AppConfig):
     name = "reward"
 
     def ready(self) -> None:
+        from reward.explanations import EXPLAIN_KIND, receive_explanation
         from reward.services import TRAIN_KIND, register_reward_model
         from reward.training.configuration import from_dict
         from runs.kinds import RunKind, register
@@ -19,6 +20,16 @@ class RewardConfig(AppConfig):
                 module="reward.training",
                 config="reward.training.config.RewardConfig",
                 on_outcome=register_reward_model,
+                read_config=from_dict,
+            )
+        )
+        register(
+            RunKind(
+                name=EXPLAIN_KIND,
+                title=_("Explanation"),
+                module="reward.training",
+                config="reward.training.config.ExplainConfig",
+                on_outcome=receive_explanation,
                 read_config=from_dict,
             )
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import models
 
 from accounts.models import PublicModel, User, Workspace
-from annotation.models import Campaign, Ranking
+from annotation.models import Campaign, Completion, Ranking
 from runs.models import Run
 
 
@@ -46,6 +46,8 @@ class RewardModel(PublicModel):
     sha256 = models.CharField(max_length=64)
     """Of the model directory's manifest in the artifact store."""
     metrics = models.JSONField(default=dict)
+    evaluation = models.JSONField(default=dict)
+    """evaluation.json of the run (`reward.training.report`); empty for versions trained before there was one."""
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -53,3 +55,28 @@ class RewardModel(PublicModel):
 
     def __str__(self) -> str:
         return f"RM {self.number}"
+
+
+class Explanation(PublicModel):
+    """Where a version's score of an answer comes from; there as soon as somebody asked, filled in by its run."""
+
+    version = models.ForeignKey(RewardModel, on_delete=models.PROTECT, related_name="explanations")
+    completion = models.ForeignKey(Completion, on_delete=models.CASCADE, related_name="explanations")
+    run = models.OneToOneField(Run, on_delete=models.PROTECT, related_name="explanation")
+    """The newest that was started for it."""
+    payload = models.JSONField(null=True)
+    """explanation.json as `reward.training.explain_job` writes it; null until the run has succeeded."""
+    sha256 = models.CharField(max_length=64, blank=True)
+    """Of explanation.json in the artifact store."""
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["version", "completion"], name="explanation_once")]
+
+    def __str__(self) -> str:
+        return f"{self.version}: {self.completion}"
+
+    @property
+    def is_live(self) -> bool:
+        """Whether its run still has something to tell."""
+        return self.payload is None and not self.run.is_finished

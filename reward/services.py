@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import transaction
@@ -11,7 +13,8 @@ from django.utils.translation import gettext as _
 from accounts.errors import Refused
 from accounts.models import AuditEvent, User
 from annotation.models import Campaign, Split
-from annotation.queries import agreement
+from annotation.queries import agreement, waiting_couples
+from annotation.services import NewTask, create_tasks
 from reward.groups import Groups, build_groups
 from reward.models import RewardModel, Snapshot
 from runs.artifacts import store
@@ -22,6 +25,8 @@ from runs.services import InputRef, create_run
 TRAIN_KIND = "reward.train"
 MIN_TRAIN_PAIRS = 8
 MIN_HELDOUT_PAIRS = 4
+ASK_AGAIN_PRIORITY = 40
+"""Ahead of ordinary tasks (100)."""
 
 
 @transaction.atomic
@@ -116,4 +121,45 @@ def register_reward_model(run: Run) -> None:
         base_label=run.context["base_label"],
         sha256=run.artifacts.get(name="model").sha256,
         metrics=(run.outcome or {}).get("metrics", {}),
+        evaluation=_read_evaluation(run),
     )
+
+
+def _read_evaluation(run: Run) -> dict[str, Any]:
+    artifact = run.artifacts.filter(name="evaluation").first()
+    if artifact is None:
+        return {}
+    with store().open(artifact.sha256) as file:
+        written: dict[str, Any] = json.load(file)
+    return written
+
+
+@transaction.atomic
+def ask_again(*, version: RewardModel, by: User | None, couples: Sequence[tuple[str, str]]) -> int:
+    """Put couples of answers that people and the model judge differently into the campaign's queue, ahead of others.
+
+    A couple with slots still free in a task of its own is not asked for twice.
+
+    Also: an audit event. Returns how many tasks were made.
+
+    Raises:
+        Refused: not_a_disagreement, and what `create_tasks` refuses.
+    """
+    known = {(row["preferred"], row["rejected"]): row["prompt"] for row in version.evaluation.get("disagreements", [])}
+    if not couples or any(couple not in known for couple in couples):
+        raise Refused(
+            _("Choose among the disagreements that this page lists; reload it if it is old."),
+            code="not_a_disagreement",
+        )
+    campaign = version.snapshot.campaign
+    waiting = {frozenset(couple) for couple in waiting_couples(campaign)}
+    tasks = [
+        NewTask(prompt_id=known[couple], completion_ids=couple, priority=ASK_AGAIN_PRIORITY)
+        for couple in dict.fromkeys(couples)
+        if frozenset(couple) not in waiting
+    ]
+    made = create_tasks(campaign=campaign, tasks=tasks)
+    AuditEvent.record(
+        workspace=version.workspace, actor=by, verb="reward.ask_again", target=version, num_tasks=len(made)
+    )
+    return len(made)

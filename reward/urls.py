@@ -2,12 +2,16 @@ from __future__ import annotations
 
 from django.urls import path
 
-from reward import views
+from reward import completion_views, views
 
 app_name = "reward"
 urlpatterns = [
     path("", views.version_list, name="version-list"),
     path("<uuid:public_id>/", views.version_detail, name="version-detail"),
+    path("<uuid:public_id>/ask-again/", views.ask_again, name="ask-again"),
     path("snapshots/<uuid:public_id>/", views.snapshot_detail, name="snapshot-detail"),
+    path("snapshots/<uuid:public_id>/preferences/", views.snapshot_preferences, name="snapshot-preferences"),
     path("train/<uuid:public_id>/", views.train, name="train"),
+    path("completions/<uuid:public_id>/", completion_views.completion_detail, name="completion-detail"),
+    path("completions/<uuid:public_id>/explain/", completion_views.completion_explain, name="completion-explain"),
 ]

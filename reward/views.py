@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.http import HttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_http_methods
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts.access import RESEARCHES, STAFF, roles_of, workspaces_of
 from accounts.errors import Refused
@@ -19,6 +21,8 @@ from annotation.access import get_campaign
 from annotation.models import Campaign
 from reward import services
 from reward.access import get_reward_model, get_snapshot, reward_models_seen_by, snapshots_seen_by
+from reward.downloads import preference_file
+from reward.evaluation_page import evaluation_page
 from reward.forms import TrainForm
 from runs.models import Run
 
@@ -39,7 +43,23 @@ def version_list(request: Request) -> HttpResponse:
 @require_GET
 def version_detail(request: Request, public_id: UUID) -> HttpResponse:
     version = get_reward_model(request.user, public_id)
-    return render(request, "reward/version_detail.html", {"version": version})
+    may_ask = bool(roles_of(request.user, version.workspace) & set(RESEARCHES))
+    context = {"version": version, "may_ask": may_ask, **evaluation_page(version)}
+    return render(request, "reward/version_detail.html", context)
+
+
+@login_required
+@require_POST
+def ask_again(request: Request, public_id: UUID) -> HttpResponse:
+    version = get_reward_model(request.user, public_id, do=True)
+    couples = [(first, second) for first, _, second in (each.partition(" ") for each in request.POST.getlist("couple"))]
+    try:
+        made = services.ask_again(version=version, by=request.user, couples=couples)
+    except Refused as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, ngettext("%d couple is in the queue.", "%d couples are in the queue.", made) % made)
+    return redirect("reward:version-detail", public_id=public_id)
 
 
 @login_required
@@ -47,6 +67,13 @@ def version_detail(request: Request, public_id: UUID) -> HttpResponse:
 def snapshot_detail(request: Request, public_id: UUID) -> HttpResponse:
     snapshot = get_snapshot(request.user, public_id)
     return render(request, "reward/snapshot_detail.html", {"snapshot": snapshot})
+
+
+@login_required
+@require_GET
+def snapshot_preferences(request: Request, public_id: UUID) -> StreamingHttpResponse:
+    """A file to take away: the stated preferences of one split in TRL's format."""
+    return preference_file(get_snapshot(request.user, public_id), request.GET.get("split", "train"))
 
 
 @login_required

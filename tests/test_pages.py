@@ -43,10 +43,13 @@ PAGES = {
     "reward:version-detail": ("version", STAFF),
     "reward:snapshot-detail": ("snapshot", STAFF),
     "reward:train": ("campaign", RESEARCHERS),
+    "reward:completion-detail": ("completion", STAFF),
     "policy:checkpoint-list": ("", STAFF_ANYWHERE),
     "policy:checkpoint-import": ("", {"labeler": 403, "manager": 403, "researcher": 200, "outsider": 200}),
     "policy:checkpoint-detail": ("checkpoint", STAFF),
     "policy:ppo": ("checkpoint", RESEARCHERS),
+    "policy:dpo": ("checkpoint", RESEARCHERS),
+    "policy:sft": ("checkpoint", RESEARCHERS),
     "policy:sample": ("campaign", RESEARCHERS),
     "policy:follow": ("campaign", RESEARCHERS),
     "policy:study-create": ("campaign", RESEARCHERS),
@@ -64,9 +67,13 @@ POSTS = {
     "annotation:lease-renew": "lease",
     "annotation:lease-draft": "lease",
     "runs:run-cancel": "run",
+    "reward:ask-again": "version",
+    "reward:completion-explain": "completion",
     "policy:checkpoint-verify": "checkpoint",
     "policy:unfollow": "campaign",
 }
+FILES = {"reward:snapshot-preferences"}
+"""No pages, but files to take away; the tests of their room say who may."""
 INLINE = re.compile(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=|hx-on", re.IGNORECASE)
 
 
@@ -91,6 +98,7 @@ def ids(cast: Cast, models: Models) -> dict[str, object]:
         "run": models.ppo.public_id,
         "version": models.version.public_id,
         "snapshot": models.snapshot.public_id,
+        "completion": models.explanation.completion.public_id,
         "checkpoint": models.trained.public_id,
         "study": models.study.public_id,
     }
@@ -123,7 +131,7 @@ def test_no_page_of_ours_is_missing_from_the_tables_above() -> None:
     rooms = {"accounts": accounts, "annotation": annotation, "runs": runs, "reward": reward, "policy": policy}
     named = {f"{room}:{pattern.name}" for room, patterns in rooms.items() for pattern in patterns}
 
-    assert named == {*PAGES, *POSTS, "accounts:sign-in", "accounts:sign-out"} - {"home"}
+    assert named == {*PAGES, *POSTS, *FILES, "accounts:sign-in", "accounts:sign-out"} - {"home"}
 
 
 def test_who_is_not_signed_in_is_asked_to(ids: dict[str, object]) -> None:

@@ -154,6 +154,11 @@ def test_a_faulty_line_is_named_and_nothing_is_stored(cast: Cast, campaign: Camp
         ({"completions": ["a", ["b"]]}, "text_not_string"),
         ({"completions": ["a", {"source": "x"}]}, "text_not_string"),
         ({"completions": ["a", {"text": "b", "rank": 1}]}, "unknown_key"),
+        ({"completions": ["a", {"text": ""}]}, "text_empty"),
+        ({"completions": ["a", {"text": "", "empty": False}]}, "text_empty"),
+        ({"completions": ["a", {"text": "b", "empty": True}]}, "empty_invalid"),
+        ({"completions": ["a", {"text": None, "empty": True}]}, "empty_invalid"),
+        ({"completions": ["a", {"text": "", "empty": 1}]}, "empty_invalid"),
         ({"completions": ["a"]}, "too_few_answers"),
         ({"completions": list("abcdefghij")}, "too_many_answers"),
         ({"completions": "ab"}, "not_a_list"),
@@ -163,6 +168,16 @@ def test_a_faulty_line_is_named_and_nothing_is_stored(cast: Cast, campaign: Camp
 )
 def test_faulty_answers_are_refused(cast: Cast, campaign: Campaign, row: dict[str, Any], code: str) -> None:
     assert refusal(campaign, cast, jsonl({"prompt": "Q?", **row})) == [(1, code)]
+
+
+def test_an_answer_that_says_nothing_is_imported_where_the_line_says_so(cast: Cast, campaign: Campaign) -> None:
+    answers = ["a", {"text": "", "empty": True, "source": "m"}, {"empty": True, "source": "n"}]
+    lines = jsonl({"prompt": "Q?", "completions": answers, "rankings": [{"labeler": "w", "ranks": [1, 2, 2]}]})
+
+    report = import_jsonl(campaign=campaign, by=cast.manager, lines=lines)
+
+    assert (report.num_completions, report.num_rankings) == (3, 1)
+    assert [completion.text for completion in Completion.objects.order_by("pk")] == ["a", "", ""]
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,18 @@ class PPOSerializer(serializers.Serializer[None]):
     seed = SeedField()
 
 
+class DPOSerializer(serializers.Serializer[None]):
+    snapshot = serializers.UUIDField()
+    config = serializers.DictField(required=False, help_text="Fields of DPOConfig that differ from the defaults.")
+    seed = SeedField()
+
+
+class SFTSerializer(serializers.Serializer[None]):
+    snapshot = serializers.UUIDField()
+    config = serializers.DictField(required=False, help_text="Fields of SFTConfig that differ from the defaults.")
+    seed = SeedField()
+
+
 class FollowSerializer(serializers.ModelSerializer[Follow]):
     campaign = serializers.UUIDField(source="campaign.public_id")
     lineage = serializers.UUIDField(source="lineage.public_id")

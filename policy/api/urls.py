@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from policy.api import views
+from policy.api import tuning, views
 
 urlpatterns = [
     path("lineages/", views.LineageList.as_view(), name="api-lineage-list"),
@@ -11,6 +11,8 @@ urlpatterns = [
     path("checkpoints/<uuid:public_id>/", views.CheckpointDetail.as_view(), name="api-checkpoint-detail"),
     path("checkpoints/<uuid:public_id>/verify/", views.CheckpointVerify.as_view(), name="api-checkpoint-verify"),
     path("checkpoints/<uuid:public_id>/ppo/", views.PPO.as_view(), name="api-checkpoint-ppo"),
+    path("checkpoints/<uuid:public_id>/dpo/", tuning.DPO.as_view(), name="api-checkpoint-dpo"),
+    path("checkpoints/<uuid:public_id>/sft/", tuning.SFT.as_view(), name="api-checkpoint-sft"),
     path("samplings/", views.Sample.as_view(), name="api-sample"),
     path("follows/", views.FollowList.as_view(), name="api-follow-list"),
     path("follows/end/", views.FollowEnd.as_view(), name="api-follow-end"),

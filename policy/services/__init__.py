@@ -6,6 +6,7 @@ from policy.services.checkpoints import import_model, register_import, unfinishe
 from policy.services.following import feed_followers, follow, unfollow
 from policy.services.sampling import receive_answers, start_sampling
 from policy.services.training import receive_policy, start_ppo
+from policy.services.tuning import receive_tuned, start_tuning
 from policy.services.win_rate import WinRate, start_win_rate, win_rate
 
 __all__ = [
@@ -15,9 +16,11 @@ __all__ = [
     "import_model",
     "receive_answers",
     "receive_policy",
+    "receive_tuned",
     "register_import",
     "start_ppo",
     "start_sampling",
+    "start_tuning",
     "start_win_rate",
     "unfinished_import",
     "unfollow",

@@ -81,8 +81,11 @@ def register_import(run: Run) -> None:
     )
 
 
-def register_trained(run: Run, *, parent: Checkpoint, reward_model: RewardModel) -> Checkpoint:
-    """A finished policy run's model becomes a child of the checkpoint it started from."""
+def register_trained(run: Run, *, parent: Checkpoint, reward_model: RewardModel | None) -> Checkpoint:
+    """A finished policy run's model becomes a child of the checkpoint it started from.
+
+    DPO and SFT have no reward model.
+    """
     return _create(
         lineage=parent.lineage,
         run=run,

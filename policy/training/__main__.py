@@ -21,6 +21,18 @@ def _ppo(run: RunDirectory) -> Outcome:
     return train_policy(run)
 
 
+def _dpo(run: RunDirectory) -> Outcome:
+    from policy.training.dpo_job import tune_by_preferences
+
+    return tune_by_preferences(run)
+
+
+def _sft(run: RunDirectory) -> Outcome:
+    from policy.training.sft_job import tune_by_demonstrations
+
+    return tune_by_demonstrations(run)
+
+
 def _import(run: RunDirectory) -> Outcome:
     from policy.training.import_job import import_model
 
@@ -28,4 +40,5 @@ def _import(run: RunDirectory) -> Outcome:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv, {"policy.sample": _sample, "policy.ppo": _ppo, "policy.import": _import}))
+    handlers = {"policy.sample": _sample, "policy.ppo": _ppo, "policy.import": _import}
+    sys.exit(main(sys.argv, {**handlers, "policy.dpo": _dpo, "policy.sft": _sft}))

@@ -42,7 +42,7 @@ def checkpoint_detail(request: Request, public_id: UUID) -> HttpResponse:
     checkpoint = get_checkpoint(request.user, public_id)
     context = {
         "checkpoint": checkpoint,
-        "nodes": tree(checkpoint.lineage.checkpoints.select_related("reward_model").order_by("number")),
+        "nodes": tree(checkpoint.lineage.checkpoints.select_related("reward_model", "run").order_by("number")),
         "studies": [
             (study, services.win_rate(study))
             for study in studies_seen_by(request.user).filter(candidate=checkpoint)[:10]

@@ -35,6 +35,19 @@ class TrainSerializer(serializers.Serializer[None]):
     seed = serializers.IntegerField(min_value=0, max_value=2**63 - 1, default=0)
 
 
+class CoupleSerializer(serializers.Serializer[None]):
+    preferred = serializers.UUIDField()
+    rejected = serializers.UUIDField()
+
+
+class AskAgainSerializer(serializers.Serializer[None]):
+    couples = CoupleSerializer(many=True, help_text="Among the evaluation's `disagreements`.")
+
+
+class AskedAgainSerializer(serializers.Serializer[None]):
+    num_tasks = serializers.IntegerField()
+
+
 class RewardModelSerializer(serializers.ModelSerializer[RewardModel]):
     id = serializers.UUIDField(source="public_id", read_only=True)
     run = serializers.UUIDField(source="run.public_id", read_only=True)

@@ -2,12 +2,24 @@ from __future__ import annotations
 
 from django.urls import path
 
-from reward.api import views
+from reward.api import explanations, exports, views
 
 urlpatterns = [
+    path("reward-models/<uuid:public_id>/evaluation/", views.RewardModelEvaluation.as_view(), name="rm-evaluation"),
+    path("reward-models/<uuid:public_id>/ask-again/", views.RewardModelAskAgain.as_view(), name="rm-ask-again"),
     path("snapshots/", views.SnapshotList.as_view(), name="api-snapshot-list"),
     path("snapshots/<uuid:public_id>/", views.SnapshotDetail.as_view(), name="api-snapshot-detail"),
     path("snapshots/<uuid:public_id>/train/", views.SnapshotTrain.as_view(), name="api-snapshot-train"),
+    path(
+        "snapshots/<uuid:public_id>/preferences/",
+        exports.SnapshotPreferences.as_view(),
+        name="api-snapshot-preferences",
+    ),
     path("reward-models/", views.RewardModelList.as_view(), name="api-reward-model-list"),
     path("reward-models/<uuid:public_id>/", views.RewardModelDetail.as_view(), name="api-reward-model-detail"),
+    path(
+        "completions/<uuid:public_id>/explanations/",
+        explanations.Explanations.as_view(),
+        name="api-explanation-list",
+    ),
 ]

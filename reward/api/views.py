@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import QuerySet
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import generics
 from rest_framework.request import Request
@@ -13,9 +14,16 @@ from accounts.access import RESEARCHES, STAFF, workspace_for
 from accounts.api.person import person
 from annotation.access import get_campaign
 from reward.access import get_reward_model, get_snapshot, reward_models_seen_by, snapshots_seen_by
-from reward.api.serializers import FreezeSerializer, RewardModelSerializer, SnapshotSerializer, TrainSerializer
+from reward.api.serializers import (
+    AskAgainSerializer,
+    AskedAgainSerializer,
+    FreezeSerializer,
+    RewardModelSerializer,
+    SnapshotSerializer,
+    TrainSerializer,
+)
 from reward.models import RewardModel, Snapshot
-from reward.services import freeze_snapshot, start_training
+from reward.services import ask_again, freeze_snapshot, start_training
 from runs.api.serializers import RunSerializer
 
 
@@ -78,3 +86,22 @@ class RewardModelDetail(generics.RetrieveAPIView[RewardModel]):
 
     def get_object(self) -> RewardModel:
         return get_reward_model(self.request.user, self.kwargs["public_id"])
+
+
+class RewardModelEvaluation(APIView):
+    @extend_schema(responses={200: OpenApiTypes.OBJECT})
+    def get(self, request: Request, public_id: Any) -> Response:
+        """All that was measured on held-out prompts: floors, calibration, slices, disagreements, verdicts."""
+        return Response(get_reward_model(request.user, public_id).evaluation)
+
+
+class RewardModelAskAgain(APIView):
+    @extend_schema(request=AskAgainSerializer, responses={201: AskedAgainSerializer})
+    def post(self, request: Request, public_id: Any) -> Response:
+        """Put disagreements between people and the model back into the labelling queue."""
+        version = get_reward_model(request.user, public_id, do=True)
+        asked = AskAgainSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        couples = [(str(each["preferred"]), str(each["rejected"])) for each in asked.validated_data["couples"]]
+        made = ask_again(version=version, by=person(request), couples=couples)
+        return Response({"num_tasks": made}, status=201)

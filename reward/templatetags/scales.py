@@ -31,6 +31,18 @@ def win_scale(result: Any) -> dict[str, Any]:
     return scale(found, lowest=0.0) | {"ticks": [(f"{tick} %", at(tick / 100, 0.0)) for tick in (0, 25, 50, 75, 100)]}
 
 
+@register.inclusion_tag("reward/parts/interval_bar.html")
+def interval_bar(mean: float, low: float, high: float) -> dict[str, Any]:
+    """A share with its interval on a scale from 0 to 1, without figures."""
+    return scale({"mean": mean, "low": low, "high": high}, lowest=0.0) | {"low_share": low, "high_share": high}
+
+
+@register.filter
+def points(difference: float | None) -> str:
+    """A difference of two shares in percentage points, with its sign."""
+    return "–" if difference is None else f"{100 * difference:+.1f}".replace("-", "−")
+
+
 def scale(shares: dict[str, float | None], *, lowest: float) -> dict[str, Any]:
     """The shares themselves, and under name_at where each stands."""
     places = {f"{name}_at": None if share is None else at(share, lowest) for name, share in shares.items()}

@@ -13,5 +13,11 @@ def _train(run: RunDirectory) -> Outcome:
     return train_reward_model(run)
 
 
+def _explain(run: RunDirectory) -> Outcome:
+    from reward.training.explain_job import explain_answer
+
+    return explain_answer(run)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv, {"reward.train": _train}))
+    sys.exit(main(sys.argv, {"reward.train": _train, "reward.explain": _explain}))

@@ -141,9 +141,13 @@ class RewardModel(nn.Module):
         """What the loss learns beside the scores."""
         return Learned(self.log_tie, self.anchor)
 
-    def forward(self, row: Pack) -> Tensor:
-        """[A, M] float32 scores of the answers of a pack by each head."""
-        return last_token_scores(self._hidden(row), row.last, self.head_weight, self.head_bias)
+    def forward(self, row: Pack, embeddings: Tensor | None = None) -> Tensor:
+        """[A, M] float32 scores of the answers of a pack by each head.
+
+        Args:
+            embeddings: [1, N, D], read in place of the embeddings of the row's ids.
+        """
+        return last_token_scores(self._hidden(row, embeddings), row.last, self.head_weight, self.head_bias)
 
     def members(self, groups: Sequence[Prefixed]) -> Tensor:
         """[A, M] float32 scores by each head, every answer (EOS included) scored once, with gradient."""
@@ -160,11 +164,12 @@ class RewardModel(nn.Module):
         row = pack(groups, self.head_weight.device)
         return self._hidden(row)[row.last].float()
 
-    def _hidden(self, row: Pack) -> Tensor:
+    def _hidden(self, row: Pack, embeddings: Tensor | None = None) -> Tensor:
         """[N, D], the final hidden state of every token of the row."""
         device, dtype = row.ids.device.type, self.autocast_dtype
+        given = {"input_ids": row.ids} if embeddings is None else {"inputs_embeds": embeddings}
         with torch.autocast(device, dtype=dtype, enabled=dtype is not None):
-            out = self.backbone(input_ids=row.ids, position_ids=row.positions, blocks=row.blocks, use_cache=False)
+            out = self.backbone(**given, position_ids=row.positions, blocks=row.blocks, use_cache=False)
         hidden: Tensor = out.last_hidden_state[0]
         return hidden
 

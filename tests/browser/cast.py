@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -11,15 +12,16 @@ from django.utils import timezone
 
 from accounts.models import Role, User, Workspace, WorkspaceMembership
 from annotation import services
-from annotation.models import Campaign, Purpose
+from annotation.models import Campaign, Completion, Labeler, Purpose
 from annotation.services import NewCompletion, NewPrompt, NewTask, Submission, SubmittedItem
 from policy.models import Checkpoint, Follow, Lineage, WinRateStudy, WinRateTask
 from policy.training.config import PPOConfig
-from reward.models import RewardModel, Snapshot
+from reward.models import Explanation, RewardModel, Snapshot
 from reward.training.config import RewardConfig
 from reward.training.configuration import to_dict
 from runs.models import Run, RunArtifact, RunMetric, RunNote
 from runs.states import RunState
+from tests.browser.evaluation import evaluation_of
 
 PASSWORD = "a plumb line hangs straight"
 BASE = "SmolLM2-135M-Instruct, Q4_1 dequantised"
@@ -76,6 +78,7 @@ class Models:
     base: Checkpoint
     trained: Checkpoint
     study: WinRateStudy
+    explanation: Explanation
 
 
 def make_cast(*, questions: dict[str, list[str]] | None = None, overlap: int = 3) -> Cast:
@@ -110,6 +113,13 @@ def add_questions(campaign: Campaign, questions: dict[str, list[str]]) -> None:
         made = services.add_completions(campaign=campaign, source="import:cast", completions=answers)
         task = NewTask(prompt_id=prompt.public_id, completion_ids=[c.public_id for c in made])
         services.create_tasks(campaign=campaign, tasks=[task])
+
+
+def _judges(cast: Cast) -> list[Labeler]:
+    """Two people whose words a report is made of."""
+    return [
+        Labeler.objects.create(workspace=cast.workspace, kind="imported", name=name) for name in ("Amber", "Birger")
+    ]
 
 
 def add_rankings(cast: Cast) -> None:
@@ -159,6 +169,7 @@ def add_models(cast: Cast) -> Models:
         base_label=BASE,
         sha256="9c0d" * 16,
         metrics=measured,
+        evaluation=evaluation_of(cast.campaign, _judges(cast)),
     )
     ppo = _ppo(cast, base, version)
     done = _run(cast, "policy.ppo", f"PPO from {base} with {version}", to_dict(PPOConfig()), metrics={})
@@ -179,7 +190,8 @@ def add_models(cast: Cast) -> Models:
     failed.error_code, failed.error_message = "artifact_corrupt", "A file of smollm2 · 0 is not what was registered."
     failed.save()
     queued = _run(cast, "policy.sample", "Answers for Everyday questions", {}, metrics={}, state=RunState.QUEUED)
-    return Models(ppo, failed, queued, snapshot, version, base, trained, _study(cast, trained, base))
+    study, explanation = _study(cast, trained, base), _explanation(cast, version)
+    return Models(ppo, failed, queued, snapshot, version, base, trained, study, explanation)
 
 
 def _run(
@@ -211,6 +223,28 @@ def _run(
     if is_done:
         RunArtifact.objects.create(run=run, name="model", sha256="a90f" * 16, is_directory=True, num_bytes=538_090_408)
     return run
+
+
+def _explanation(cast: Cast, version: RewardModel) -> Explanation:
+    """The longest answer of the campaign, explained word by word; the figures are made up."""
+    completion = max(Completion.objects.filter(prompt__campaign=cast.campaign), key=lambda answer: len(answer.text))
+    noise = random.Random(5)
+    ends = [word.end() for word in re.finditer(r"\s*\S+", completion.text)]
+    values = [noise.gauss(0.03, 0.12) * noise.random() ** 2 for _end in ends]
+    difference = sum(values) / 0.98
+    payload = {
+        "format": 1,
+        "score": difference - 0.35,
+        "baseline_score": -0.35,
+        "gap": difference - sum(values),
+        "relative_gap": 0.02,
+        "num_steps": 32,
+        "num_tokens": len(ends) + 1,
+        "ends": ends,
+        "values": values,
+    }
+    run = _run(cast, "reward.explain", f"{version} explains its score of an answer", {}, metrics={})
+    return Explanation.objects.create(version=version, completion=completion, run=run, payload=payload)
 
 
 def _ppo(cast: Cast, base: Checkpoint, version: RewardModel) -> Run:

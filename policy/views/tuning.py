@@ -1,0 +1,49 @@
+"""The pages that start DPO and SFT from a checkpoint."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods
+
+from accounts.errors import Refused
+from accounts.http import Request
+from policy import services
+from policy.access import get_checkpoint
+from policy.forms import DPOForm, SFTForm, TuneForm
+from policy.services.tuning import DPO_KIND, SFT_KIND
+from reward.access import snapshots_seen_by
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def dpo(request: Request, public_id: UUID) -> HttpResponse:
+    return _tune(request, public_id, DPO_KIND, DPOForm, "policy/dpo.html")
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def sft(request: Request, public_id: UUID) -> HttpResponse:
+    return _tune(request, public_id, SFT_KIND, SFTForm, "policy/sft.html")
+
+
+def _tune(request: Request, public_id: UUID, kind: str, form_class: type[TuneForm], template: str) -> HttpResponse:
+    checkpoint = get_checkpoint(request.user, public_id, do=True)
+    form = form_class(
+        request.POST or None,
+        snapshots=snapshots_seen_by(request.user).filter(workspace=checkpoint.workspace),
+    )
+    refused = None
+    if request.method == "POST" and form.is_valid():
+        own = {name: form.cleaned_data[name] for name in ("snapshot", "seed")}
+        try:
+            run = services.start_tuning(kind=kind, checkpoint=checkpoint, by=request.user, config=form.config(), **own)
+            return redirect("runs:run-detail", public_id=run.public_id)
+        except Refused as error:
+            refused = error
+    context = {"checkpoint": checkpoint, "form": form, "refused": refused}
+    status = refused.status if refused else 422 if form.errors else 200
+    return render(request, template, context, status=status)

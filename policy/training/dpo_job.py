@@ -10,8 +10,8 @@ from datasets import Dataset
 
 from policy.training.trl_config import DPOConfig
 from policy.training.trl_data import Preference, stated_preferences
-from policy.training.trl_run import Bridge, arguments, carry_out, longest, note_left_out, save, start_weights
-from reward.training.groups import Group, load_groups
+from policy.training.trl_run import Bridge, arguments, carry_out, save, start_weights
+from reward.training.groups import Group, load_within
 from reward.training.language_model import load_policy
 from reward.training.rundir import Outcome, RunDirectory
 
@@ -42,9 +42,7 @@ def tune_by_preferences(run: RunDirectory) -> Outcome:
     config = run.config(DPOConfig)
     model, tokenizer = load_policy(run.input("policy"), dtype=torch.float32)
     reference, _tokenizer = load_policy(run.input("policy"), dtype=torch.float32)
-    limit = longest(model, config.max_tokens)
-    dataset = load_groups(run.input("groups"), tokenizer, max_tokens=limit)
-    note_left_out(run, dataset.num_left_out, limit)
+    dataset = load_within(run, model, tokenizer, max_tokens=config.max_tokens)
     train, heldout = stated_preferences(dataset.train), stated_preferences(dataset.heldout)
     num_ties = _note_ties(run, dataset.train)
     bridge = Bridge(run, NAMES)

@@ -8,8 +8,8 @@ from datasets import Dataset
 
 from policy.training.trl_config import SFTConfig
 from policy.training.trl_data import Demonstration, demonstrations
-from policy.training.trl_run import Bridge, arguments, carry_out, longest, note_left_out, save, start_weights
-from reward.training.groups import load_groups
+from policy.training.trl_run import Bridge, arguments, carry_out, save, start_weights
+from reward.training.groups import load_within
 from reward.training.language_model import load_policy
 from reward.training.rundir import Outcome, RunDirectory, TrainingRefused
 
@@ -29,9 +29,7 @@ def tune_by_demonstrations(run: RunDirectory) -> Outcome:
     """Imitate the best answers to training prompts; measure on those to held-out prompts."""
     config = run.config(SFTConfig)
     model, tokenizer = load_policy(run.input("policy"), dtype=torch.float32)
-    limit = longest(model, config.max_tokens)
-    dataset = load_groups(run.input("groups"), tokenizer, max_tokens=limit)
-    note_left_out(run, dataset.num_left_out, limit)
+    dataset = load_within(run, model, tokenizer, max_tokens=config.max_tokens)
     train, num_without = demonstrations(dataset.train)
     heldout, _num_without = demonstrations(dataset.heldout)
     _check(run, train, heldout, num_without)

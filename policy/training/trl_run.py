@@ -127,21 +127,6 @@ def save(run: RunDirectory, model: nn.Module, tokenizer: Tokenizer, metrics: dic
     return Outcome(metrics=metrics, artifacts={"model": folder})
 
 
-def longest(model: nn.Module, max_tokens: int) -> int:
-    """The longest prompt with its answer that may be learned from: as set, and within the model's positions."""
-    positions: int = getattr(model.config, "max_position_embeddings", max_tokens)
-    return min(max_tokens, positions)
-
-
-def note_left_out(run: RunDirectory, num_answers: int, max_tokens: int) -> None:
-    if num_answers:
-        message = (
-            f"{num_answers} answers are longer than {max_tokens} tokens with their prompt and were left out; "
-            "raise max_tokens to keep them."
-        )
-        run.note("answers_left_out", message, level="warning")
-
-
 def start_weights(model: nn.Module) -> nn.Module:
     """In float32 and training mode, every weight trained."""
     return model.to(torch.float32).train().requires_grad_(True)

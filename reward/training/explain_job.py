@@ -17,7 +17,7 @@ from typing import Any
 from reward.training.config import ExplainConfig
 from reward.training.explain import Explanation, explain
 from reward.training.files import replace_json
-from reward.training.groups import Group, _group
+from reward.training.groups import Group, read_group
 from reward.training.language_model import Tokenizer
 from reward.training.pieces import Piece, split_text
 from reward.training.reward_model import RewardModel
@@ -58,7 +58,7 @@ def read_answer(path: Path, tokenizer: Tokenizer) -> tuple[Group, list[Piece]]:
     """
     try:
         line = json.loads(path.read_text("utf-8"))
-        group = _group(line, tokenizer)
+        group = read_group(line, tokenizer)
         return group, split_text(tokenizer, group.answers[0].tokens, line["completions"][0]["text"])
     except ValueError as error:
         raise TrainingRefused(f"This answer cannot be explained: {error}.", code="bad_answer") from None

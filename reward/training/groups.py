@@ -9,9 +9,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from torch import nn
+
 from reward.training.language_model import Tokenizer, encode_prompt
 from reward.training.packing import Prefixed
-from reward.training.rundir import TrainingRefused
+from reward.training.rundir import RunDirectory, TrainingRefused
 
 SPLITS = ("train", "validation")
 SHOWN_PROBLEMS = 3
@@ -69,6 +71,20 @@ class Dataset(NamedTuple):
     num_left_out: int
 
 
+def load_within(run: RunDirectory, model: nn.Module, tokenizer: Tokenizer, *, max_tokens: int) -> Dataset:
+    """The run's groups, of prompts with answers of at most max_tokens and of the model's positions; the run is told
+    what was left out. Raises what `load_groups` does."""
+    limit = min(max_tokens, getattr(model.config, "max_position_embeddings", max_tokens))
+    dataset = load_groups(run.input("groups"), tokenizer, max_tokens=limit)
+    if dataset.num_left_out:
+        message = (
+            f"{dataset.num_left_out} answers are longer than {limit} tokens with their prompt and were left out; "
+            "raise max_tokens to keep them."
+        )
+        run.note("answers_left_out", message, level="warning")
+    return dataset
+
+
 class BadLine(ValueError):
     """One line of the file cannot be used; the message says why."""
 
@@ -103,7 +119,7 @@ def _read(path: Path, tokenizer: Tokenizer, max_tokens: int) -> tuple[list[Group
     num_left_out = 0
     for number, line in _lines(path):
         try:
-            group = _group(json.loads(line), tokenizer)
+            group = read_group(json.loads(line), tokenizer)
             if group.prompt_id in seen:
                 raise BadLine(f"prompt {group.prompt_id} stands on line {seen[group.prompt_id]} already")
         except (ValueError, RecursionError) as error:
@@ -127,7 +143,8 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
                 yield number, line
 
 
-def _group(data: Any, tokenizer: Tokenizer) -> Group:
+def read_group(data: Any, tokenizer: Tokenizer) -> Group:
+    """A line of groups.jsonl, checked. Raises BadLine."""
     if not isinstance(data, dict):
         raise BadLine("not a JSON object")
     split = data.get("split")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from reward.training.config import RewardConfig
 from reward.training.files import replace_json
-from reward.training.groups import Dataset, Group, load_groups
+from reward.training.groups import Dataset, Group, load_within
 from reward.training.language_model import read_meta
 from reward.training.measure import Frozen, frozen_features, measure
 from reward.training.objective import Objective
@@ -26,8 +26,7 @@ def train_reward_model(run: RunDirectory) -> Outcome:
     config = run.config(RewardConfig)
     torch.set_float32_matmul_precision(config.matmul_precision)
     model = _start(run, config)
-    dataset = load_groups(run.input("groups"), model.tokenizer, max_tokens=_longest(model, config))
-    _note_left_out(run, dataset, config)
+    dataset = load_within(run, model.backbone, model.tokenizer, max_tokens=config.max_tokens)
     objective = Objective(config.objective, dataset.train, heads=config.heads, seed=run.spec.seed)
     model.has_anchor = objective.uses_anchor
     frozen = frozen_features(run, model, dataset) if config.probe_floor or config.probe_l2 is not None else None
@@ -81,11 +80,6 @@ def _train(
     return progress
 
 
-def _longest(model: RewardModel, config: RewardConfig) -> int:
-    positions: int = getattr(model.backbone.config, "max_position_embeddings", config.max_tokens)
-    return min(config.max_tokens, positions)
-
-
 def _start(run: RunDirectory, config: RewardConfig) -> RewardModel:
     try:
         model = RewardModel.from_base(
@@ -112,12 +106,3 @@ def _start_as_probe(
         model.log_tie.copy_(probe.log_tie)
         model.anchor.copy_(probe.anchor)
     run.note("probe_fitted", f"The head starts as a linear probe with a training loss of {probe.loss:.3f} nats.")
-
-
-def _note_left_out(run: RunDirectory, dataset: Dataset, config: RewardConfig) -> None:
-    if dataset.num_left_out:
-        message = (
-            f"{dataset.num_left_out} answers are longer than {config.max_tokens} tokens with their prompt "
-            "and were left out; raise max_tokens to keep them."
-        )
-        run.note("answers_left_out", message, level="warning")

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from accounts.errors import Refused
 from accounts.models import AuditEvent, User
 from annotation.models import Completion
+from reward.groups import completion_line
 from reward.models import Explanation, RewardModel
 from runs.artifacts import store
 from runs.models import Run
@@ -75,14 +76,7 @@ def _line(completion: Completion) -> dict[str, Any]:
         "prompt_id": str(completion.prompt.public_id),
         "split": "train",
         "messages": completion.prompt.messages,
-        "completions": [
-            {
-                "text": completion.text,
-                "token_ids": completion.token_ids,
-                "tokenizer_sha256": completion.tokenizer_sha256 or None,
-                "finish_reason": completion.finish_reason or None,
-            }
-        ],
+        "completions": [completion_line(completion)],
         "pairs": [],
     }
 
@@ -90,6 +84,5 @@ def _line(completion: Completion) -> dict[str, Any]:
 def receive_explanation(run: Run) -> None:
     """A finished run's explanation.json is kept with its row; runs inside the transaction that ends the run."""
     sha256 = run.artifacts.get(name="explanation").sha256
-    with store().open(sha256) as handle:
-        payload = json.loads(handle.read())
+    payload = store().read_json(sha256, name="explanation.json")
     Explanation.objects.filter(run=run).update(payload=payload, sha256=sha256)

@@ -65,13 +65,14 @@ def _group(prompt: Prompt, rankings: Iterable[Ranking]) -> dict[str, Any]:
         "split": prompt.split,
         "category": prompt.category,
         "messages": prompt.messages,
-        "completions": [_completion(completion) for completion in ordered],
+        "completions": [completion_line(completion) for completion in ordered],
         "pairs": [pair for ranking in rankings for pair in _pairs(ranking, place)],
         "verdicts": [verdict for ranking in rankings for verdict in _verdicts(ranking, place)],
     }
 
 
-def _completion(completion: Completion) -> dict[str, Any]:
+def completion_line(completion: Completion) -> dict[str, Any]:
+    """An answer as it stands in a line of groups.jsonl."""
     return {
         "id": str(completion.public_id),
         "text": completion.text,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -129,8 +128,7 @@ def _read_evaluation(run: Run) -> dict[str, Any]:
     artifact = run.artifacts.filter(name="evaluation").first()
     if artifact is None:
         return {}
-    with store().open(artifact.sha256) as file:
-        written: dict[str, Any] = json.load(file)
+    written: dict[str, Any] = store().read_json(artifact.sha256, name="evaluation.json")
     return written
 
 

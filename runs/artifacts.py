@@ -100,6 +100,11 @@ class ArtifactStore:
         handle.seek(0)
         return handle
 
+    def read_json(self, sha256: str, *, name: str = "") -> Any:
+        """A small file's content. Raises what `open` does."""
+        with self.open(sha256, name=name) as handle:
+            return json.load(handle)
+
     def manifest(self, sha256: str) -> Manifest:
         """The manifest of a directory: `{"files": {relative path: {"sha256", "bytes"}}}`."""
         with self.open(sha256, name=_("the manifest")) as handle:

@@ -68,6 +68,14 @@ class Orders(NamedTuple):
     weight: Tensor
 
 
+class Said(NamedTuple):
+    """What was said in some groups, as tensors; A answers stand before the anchor. None: nothing with a weight."""
+
+    preferences: Comparisons | Orders | None
+    verdicts: Comparisons | None
+    prompt_weights: Tensor  # [G, M]
+
+
 class Objective:
     """The loss of one run: it knows every labeler's weight and how often each prompt counts for each head."""
 
@@ -87,15 +95,25 @@ class Objective:
 
     def loss(self, members: Tensor, groups: Sequence[Group], learned: Learned, *, denominator: float) -> Tensor:
         """Mean over heads of the sum over groups divided by `denominator`, in nats. members: [A, M]."""
-        prompt_weights = self._prompt_weights(groups).to(members)
-        said = self._orders(groups, members) if self._ranks else compare(self._preferences(groups), members)
-        verdicts = compare(self._verdicts(groups, anchor=len(members)), members) if self.uses_anchor else None
+        return self.loss_of(members, self.read(groups, members), learned, denominator=denominator)
+
+    def read(self, groups: Sequence[Group], like: Tensor) -> Said:
+        """What was said in `groups`, reals in the dtype of `like`: for more than one `loss_of` the same groups."""
+        answers = sum(len(group.answers) for group in groups)
+        return Said(
+            self._orders(groups, like) if self._ranks else compare(self._preferences(groups), like),
+            compare(self._verdicts(groups, anchor=answers), like) if self.uses_anchor else None,
+            self._prompt_weights(groups).to(like),
+        )
+
+    def loss_of(self, members: Tensor, said: Said, learned: Learned, *, denominator: float) -> Tensor:
+        """As `loss`, of words that were read before."""
         with_anchor = torch.cat([members, learned.anchor[None].to(members.dtype)])
         losses = []
-        for scores, weight in zip(with_anchor.T, prompt_weights.T, strict=True):
-            loss = self._words_loss(scores, said, weight, learned.log_tie, denominator)
-            if verdicts is not None:
-                loss = loss + self.config.anchor_weight * _comparison_loss(scores, verdicts, weight, denominator)
+        for scores, weight in zip(with_anchor.T, said.prompt_weights.T, strict=True):
+            loss = self._words_loss(scores, said.preferences, weight, learned.log_tie, denominator)
+            if said.verdicts is not None:
+                loss = loss + self.config.anchor_weight * _comparison_loss(scores, said.verdicts, weight, denominator)
             losses.append(loss)
         return torch.stack(losses).mean()
 

@@ -45,8 +45,10 @@ def fit_probe(features: Tensor, groups: Sequence[Group], objective: Objective, *
         parameters, max_iter=MAX_ITERATIONS, tolerance_change=1e-12, line_search_fn="strong_wolfe"
     )
 
+    said = objective.read(groups, inputs)
+
     def loss() -> Tensor:
-        return objective.loss(inputs @ weights.T, groups, Learned(log_tie, anchor), denominator=len(groups))
+        return objective.loss_of(inputs @ weights.T, said, Learned(log_tie, anchor), denominator=len(groups))
 
     def closure() -> Tensor:
         optimizer.zero_grad()

@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from annotation.models import Campaign, Split
 from policy.models import Checkpoint, Lineage
+from policy.services.tuning import DPO_KIND, SFT_KIND
 from policy.training.config import PPOConfig, SampleConfig
 from policy.training.trl_config import DPOConfig, SFTConfig
 from reward.forms import ConfigForm
@@ -71,6 +72,8 @@ class SampleForm(ConfigForm):
 
 class PPOForm(ConfigForm):
     config_class = PPOConfig
+    title = _("Start PPO")
+    intro = _("The policy learns to please the reward model, held near where it started by a KL penalty.")
 
     reward_model = forms.ModelChoiceField(
         queryset=RewardModel.objects.none(), to_field_name="public_id", label=_("Reward model"), empty_label=None
@@ -95,6 +98,8 @@ class PPOForm(ConfigForm):
 class TuneForm(ConfigForm):
     """A checkpoint learns from a snapshot; the kinds of run differ in their settings."""
 
+    kind: str
+
     snapshot = forms.ModelChoiceField(
         queryset=Snapshot.objects.none(), to_field_name="public_id", label=_("Snapshot"), empty_label=None
     )
@@ -110,10 +115,23 @@ class TuneForm(ConfigForm):
 
 class DPOForm(TuneForm):
     config_class = DPOConfig
+    kind = DPO_KIND
+    title = _("Start DPO")
+    intro = _(
+        "The policy learns the preferences of a snapshot directly, without a reward model: the baseline for PPO. Ties "
+        "are left out. A run that is interrupted begins again."
+    )
 
 
 class SFTForm(TuneForm):
     config_class = SFTConfig
+    kind = SFT_KIND
+    title = _("Start SFT")
+    intro = _(
+        "The policy imitates the answers that people ranked best and found acceptable, of a snapshot’s training "
+        "prompts: supervised fine-tuning on the best of what models wrote, not on answers that people wrote. A run "
+        "that is interrupted begins again."
+    )
 
 
 class FollowForm(forms.Form):

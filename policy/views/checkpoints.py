@@ -95,4 +95,4 @@ def ppo(request: Request, public_id: UUID) -> HttpResponse:
             refused = error
     context = {"checkpoint": checkpoint, "form": form, "refused": refused}
     status = refused.status if refused else 422 if form.errors else 200
-    return render(request, "policy/ppo.html", context, status=status)
+    return render(request, "policy/train.html", context, status=status)

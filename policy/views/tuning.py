@@ -14,23 +14,22 @@ from accounts.http import Request
 from policy import services
 from policy.access import get_checkpoint
 from policy.forms import DPOForm, SFTForm, TuneForm
-from policy.services.tuning import DPO_KIND, SFT_KIND
 from reward.access import snapshots_seen_by
 
 
 @login_required
 @require_http_methods(["GET", "POST"])
 def dpo(request: Request, public_id: UUID) -> HttpResponse:
-    return _tune(request, public_id, DPO_KIND, DPOForm, "policy/dpo.html")
+    return _tune(request, public_id, DPOForm)
 
 
 @login_required
 @require_http_methods(["GET", "POST"])
 def sft(request: Request, public_id: UUID) -> HttpResponse:
-    return _tune(request, public_id, SFT_KIND, SFTForm, "policy/sft.html")
+    return _tune(request, public_id, SFTForm)
 
 
-def _tune(request: Request, public_id: UUID, kind: str, form_class: type[TuneForm], template: str) -> HttpResponse:
+def _tune(request: Request, public_id: UUID, form_class: type[TuneForm]) -> HttpResponse:
     checkpoint = get_checkpoint(request.user, public_id, do=True)
     form = form_class(
         request.POST or None,
@@ -40,10 +39,12 @@ def _tune(request: Request, public_id: UUID, kind: str, form_class: type[TuneFor
     if request.method == "POST" and form.is_valid():
         own = {name: form.cleaned_data[name] for name in ("snapshot", "seed")}
         try:
-            run = services.start_tuning(kind=kind, checkpoint=checkpoint, by=request.user, config=form.config(), **own)
+            run = services.start_tuning(
+                kind=form.kind, checkpoint=checkpoint, by=request.user, config=form.config(), **own
+            )
             return redirect("runs:run-detail", public_id=run.public_id)
         except Refused as error:
             refused = error
     context = {"checkpoint": checkpoint, "form": form, "refused": refused}
     status = refused.status if refused else 422 if form.errors else 200
-    return render(request, template, context, status=status)
+    return render(request, "policy/train.html", context, status=status)

@@ -40,7 +40,7 @@ def interval_bar(mean: float, low: float, high: float) -> dict[str, Any]:
 @register.filter
 def points(difference: float | None) -> str:
     """A difference of two shares in percentage points, with its sign."""
-    return "–" if difference is None else f"{100 * difference:+.1f}".replace("-", "−")
+    return "–" if difference is None else f"{100 * difference:+.1f} pp".replace("-", "−")
 
 
 def scale(shares: dict[str, float | None], *, lowest: float) -> dict[str, Any]:

@@ -331,6 +331,18 @@ HELP: dict[str, MetricHelp] = {
         _("Standard deviation of the heads' scores of an answer, mean over held-out answers; unknown with one head."),
         "",
     ),
+    "score": MetricHelp(_("Score"), REWARD, _("Of the answer that is explained."), ""),
+    "baseline_score": MetricHelp(
+        _("Baseline's score"), REWARD, _("Of an answer of the same length that is only end tokens."), ""
+    ),
+    "completeness_gap_share": MetricHelp(
+        _("Completeness gap"),
+        SHARE,
+        _("What the attributions leave of the difference between the two scores."),
+        _("below 0.02"),
+    ),
+    "num_points": MetricHelp(_("Points of the integration"), "", _("Doubled until the gap is small."), ""),
+    "num_answer_tokens": MetricHelp(_("Tokens of the answer"), TOKENS, "", ""),
     "rm_floor_longer_wins": MetricHelp(
         _("Length rule prefers"), "", _("1: the longer answer, 0: the shorter one."), ""
     ),

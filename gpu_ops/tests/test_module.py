@@ -72,8 +72,8 @@ def a_rank(rank: int, kind: str, port: int, folder: str) -> None:
     if rank == 0:
         save_file(gradients, Path(folder) / "gradients.safetensors")
     dist.barrier()
-    # Gloo's destructor joins its worker threads while it holds the GIL, which they may be waiting for (torch
-    # 2.13: about one run in ten hung or aborted), so nothing is destroyed.
+    # Nothing is destroyed: Gloo's destructor (torch 2.13) waits for its own thread with the GIL in hand, which that
+    # thread may want, and the rank hangs now and then.
     os._exit(0)
 
 

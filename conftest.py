@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +19,7 @@ from config import embedded
 from tests import browser_setup
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser
 
 _machine = contextlib.ExitStack()
 _started = False
@@ -80,35 +79,3 @@ def chromium(services_running: None) -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         yield browser
         browser.close()
-
-
-@pytest.fixture
-def page(chromium: Browser, transactional_db: None) -> Iterator[Page]:
-    """A fresh page, 1440 x 900, in a context of its own; any uncaught script error fails the test.
-
-    It asks for the database first, so that it is closed, and its last requests are answered, before tables are emptied.
-    """
-    context = chromium.new_context(viewport={"width": 1440, "height": 900})
-    errors: list[str] = []
-    page = context.new_page()
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    yield page
-    context.close()
-    _wait_for_last_requests()
-    assert errors == []
-
-
-def _wait_for_last_requests() -> None:
-    """Until no other connection is inside a statement or a transaction: emptying its tables would deadlock."""
-    from django.db import connection
-
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
-                "AND state <> 'idle'"
-            )
-            if cursor.fetchone() == (0,):
-                return
-        time.sleep(0.05)

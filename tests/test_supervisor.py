@@ -198,10 +198,19 @@ def test_the_whole_site_comes_up_and_goes_without_a_trace(
 
 
 def alive(pids: list[int]) -> list[str]:
-    found = [Path(f"/proc/{pid}/cmdline") for pid in pids]
-    return [path.read_bytes().replace(b"\0", b" ").decode() for path in found if path.exists()]
+    """Command lines of those that still run."""
+    found = (read_or_empty(Path(f"/proc/{pid}/cmdline")) for pid in pids)
+    return [command.replace("\0", " ") for command in found if command]
 
 
 def descendants(pid: int) -> list[int]:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    children = read_or_empty(Path(f"/proc/{pid}/task/{pid}/children")).split()
     return [found for child in map(int, children) for found in (child, *descendants(child))]
+
+
+def read_or_empty(path: Path) -> str:
+    """What a file under /proc holds; empty for a process that ended meanwhile."""
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""

@@ -20,7 +20,7 @@ from runs.services import cancel_run, recover_runs
 from runs.states import RunState
 from runs.tests.conftest import StartRun
 from tests.cast import Cast
-from tests.processes import eventually, processes_of
+from tests.processes import commands_by_pid, eventually, processes_of
 from tests.workers import worker_environment
 
 StartWorker = Callable[[], subprocess.Popen[bytes]]
@@ -69,11 +69,7 @@ def told_steps(run: Run) -> list[tuple[int, int]]:
 
 def trainer_of(run: Run) -> int:
     """Process id of the one process that works for the run."""
-    (pid,) = (
-        int(entry.name)
-        for entry in Path("/proc").iterdir()
-        if entry.name.isdigit() and str(run.public_id).encode() in (entry / "cmdline").read_bytes()
-    )
+    (pid,) = commands_by_pid(WorkerRunDirectory(run).path)
     return pid
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import Http404
+from django.shortcuts import get_object_or_404
 
 from accounts.access import MANAGES, STAFF, get_in_workspace, workspaces_of
 from accounts.models import User
-from annotation.models import Campaign, Lease
+from annotation.models import Campaign, Labeler, Lease, Ranking
 
 
 def id_of(user: User | AnonymousUser) -> int:
@@ -42,6 +43,19 @@ def get_campaign(user: User | AnonymousUser, public_id: UUID | str, *, manage: b
     """
     campaigns = Campaign.objects.select_related("workspace")
     return get_in_workspace(user, campaigns, public_id, do=MANAGES if manage else None)
+
+
+def get_labeler(campaign: Campaign, public_id: UUID | str) -> Labeler:
+    """Somebody who was given a task of the campaign, or whose rankings were imported into it.
+
+    Raises:
+        Http404: anybody else.
+    """
+    labelers = Labeler.objects.select_related("user").filter(
+        Q(pk__in=Ranking.objects.filter(task__campaign=campaign).values("labeler"))
+        | Q(pk__in=Lease.objects.filter(task__campaign=campaign).values("labeler"))
+    )
+    return get_object_or_404(labelers, public_id=public_id)
 
 
 def get_work_campaign(user: User | AnonymousUser, public_id: UUID | str) -> Campaign:

@@ -7,7 +7,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import PublicModel, User, Workspace
-from annotation.querysets import CampaignQuerySet, LeaseQuerySet, RankingQuerySet, TaskQuerySet
+from annotation.querysets import CampaignQuerySet, ExclusionQuerySet, LeaseQuerySet, RankingQuerySet, TaskQuerySet
 from annotation.states import CampaignState, LeaseState
 
 
@@ -128,6 +128,30 @@ class Labeler(PublicModel):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Exclusion(models.Model):
+    """A labeler whose rankings in a campaign count for nothing; lifted, never deleted. The rankings themselves stay."""
+
+    campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="exclusions")
+    labeler = models.ForeignKey(Labeler, on_delete=models.PROTECT, related_name="exclusions")
+    reason = models.CharField(_("reason"), max_length=500)
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    lifted_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    lifted_at = models.DateTimeField(null=True)
+
+    objects = ExclusionQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["campaign", "labeler"], condition=Q(lifted_at__isnull=True), name="one_exclusion_in_force"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.labeler} in {self.campaign}"
 
 
 class Prompt(PublicModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Container
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -13,8 +14,8 @@ from django.db.models.functions import Coalesce
 from accounts.models import User
 from annotation.access import campaigns_worked_by, id_of
 from annotation.agreement import Agreement, agreement_of, majority
-from annotation.models import Campaign, Completion, Labeler, Lease, Prompt, Purpose, Ranking, Task
-from annotation.pairs import current_rankings, ranking_pairs
+from annotation.models import Campaign, Completion, Exclusion, Labeler, Lease, Prompt, Purpose, Ranking, Task
+from annotation.pairs import counted_rankings, ranking_pairs
 from annotation.states import LeaseState
 
 Unit = tuple[int, int, int]
@@ -48,6 +49,8 @@ class LabelerStats(NamedTuple):
     agreement: float | None
     """How often their preference is the majority of the others' preferences; as `Agreement.leave_one_out`."""
     num_compared: int
+    exclusion: Exclusion | None
+    """In force: their rankings are counted here and nowhere else."""
 
 
 class WorkItem(NamedTuple):
@@ -81,11 +84,15 @@ def campaign_progress(campaign: Campaign, *, purpose: str | None = None) -> Prog
 
 def pair_votes(campaign: Campaign, *, split: str | None = None) -> dict[Unit, dict[int, int]]:
     """What was said of each pair: unit -> labeler -> outcome. First rankings only: a repeat measures something else."""
-    rankings = current_rankings(campaign, Purpose.COLLECT).filter(repeat=0)
+    rankings = counted_rankings(campaign)
     if split is not None:
         rankings = rankings.filter(task__prompt__split=split)
+    return _votes(rankings)
+
+
+def _votes(rankings: QuerySet[Ranking]) -> dict[Unit, dict[int, int]]:
     votes: dict[Unit, dict[int, int]] = defaultdict(dict)
-    for ranking in rankings.prefetch_related("items").order_by("pk"):
+    for ranking in rankings.filter(repeat=0).prefetch_related("items").order_by("pk"):
         for first, second, outcome in ranking_pairs(ranking.items.all()):
             votes[ranking.task_id, first, second][ranking.labeler_id] = outcome
     return votes
@@ -96,9 +103,28 @@ def agreement(campaign: Campaign, *, split: str | None = None) -> Agreement:
     return agreement_of(pair_votes(campaign, split=split).values())
 
 
+class WithAndWithout(NamedTuple):
+    """Agreement of those whose rankings count and one labeler, and of the same people without that one."""
+
+    with_labeler: Agreement
+    without: Agreement
+
+
+def agreement_with_and_without(campaign: Campaign, labeler: Labeler) -> WithAndWithout:
+    """What a labeler does to the campaign's agreement, whether they are set aside or not."""
+    current = Ranking.objects.current().filter(task__campaign=campaign, task__purpose=Purpose.COLLECT)
+    votes = _votes(current.filter(Q(pk__in=counted_rankings(campaign)) | Q(labeler=labeler)))
+    others = [{who: said for who, said in unit.items() if who != labeler.pk} for unit in votes.values()]
+    return WithAndWithout(agreement_of(votes.values()), agreement_of(others))
+
+
 def labeler_stats(campaign: Campaign) -> list[LabelerStats]:
-    """What each labeler did in the campaign, by name; those who neither ranked nor skipped anything are not in it."""
-    rankings = current_rankings(campaign)
+    """What each labeler did in the campaign, by name; those who neither ranked nor skipped anything are not in it.
+
+    Labelers who are set aside are in it, compared with the others; no one is compared with them.
+    """
+    rankings = Ranking.objects.current().filter(task__campaign=campaign, task__purpose=Purpose.COLLECT)
+    aside = {row.labeler_id: row for row in Exclusion.objects.in_force().filter(campaign=campaign)}
     seconds: dict[int, list[float]] = defaultdict(list)
     num_rankings: dict[int, int] = defaultdict(int)
     for labeler_id, active in rankings.values_list("labeler", "active_seconds"):
@@ -107,7 +133,7 @@ def labeler_stats(campaign: Campaign) -> list[LabelerStats]:
             seconds[labeler_id].append(active)
     skips = Lease.objects.filter(task__campaign=campaign, state=LeaseState.SKIPPED).order_by()
     num_skipped = dict(skips.values_list("labeler").annotate(Count("pk")))
-    agreed = _agreed_with_others(pair_votes(campaign))
+    agreed = _agreed_with_others(_votes(rankings), aside.keys())
     stats = []
     for labeler in Labeler.objects.filter(pk__in={*num_rankings, *num_skipped}).order_by("name", "pk"):
         num_agreed, num_compared = agreed.get(labeler.pk, (0, 0))
@@ -119,17 +145,18 @@ def labeler_stats(campaign: Campaign) -> list[LabelerStats]:
                 median_seconds=median(seconds[labeler.pk]) if seconds[labeler.pk] else None,
                 agreement=num_agreed / num_compared if num_compared else None,
                 num_compared=num_compared,
+                exclusion=aside.get(labeler.pk),
             )
         )
     return stats
 
 
-def _agreed_with_others(votes: dict[Unit, dict[int, int]]) -> dict[int, tuple[int, int]]:
-    """labeler -> (agreed, compared), where they and the majority of the others have a preference."""
+def _agreed_with_others(votes: dict[Unit, dict[int, int]], aside: Container[int]) -> dict[int, tuple[int, int]]:
+    """labeler -> (agreed, compared), where they and the majority of the others who count have a preference."""
     found: dict[int, tuple[int, int]] = {}
     for said in votes.values():
         for labeler, value in said.items():
-            others = majority(v for other, v in said.items() if other != labeler)
+            others = majority(v for other, v in said.items() if other != labeler and other not in aside)
             if value and others:
                 num_agreed, num_compared = found.get(labeler, (0, 0))
                 found[labeler] = (num_agreed + (value == others), num_compared + 1)

@@ -10,7 +10,7 @@ from django.db.models import Exists, OuterRef
 from annotation.states import CampaignState, LeaseState
 
 if TYPE_CHECKING:
-    from annotation.models import Campaign, Completion, Labeler, Lease, Prompt, Ranking, Task  # noqa: F401
+    from annotation.models import Campaign, Completion, Exclusion, Labeler, Lease, Prompt, Ranking, Task  # noqa: F401
 
 TAKEN = (LeaseState.ACTIVE, LeaseState.SUBMITTED, LeaseState.SKIPPED)
 """A task is not offered again to a labeler who holds, has submitted or has skipped it."""
@@ -56,7 +56,19 @@ class LeaseQuerySet(models.QuerySet["Lease"]):
         return self.filter(state=LeaseState.ACTIVE)
 
 
+class ExclusionQuerySet(models.QuerySet["Exclusion"]):
+    def in_force(self) -> Self:
+        return self.filter(lifted_at__isnull=True)
+
+
 class RankingQuerySet(models.QuerySet["Ranking"]):
     def current(self) -> Self:
         """Those that no revision has replaced."""
         return self.filter(superseded_by__isnull=True)
+
+    def counted(self) -> Self:
+        """Current ones of labelers who are not set aside in the ranking's campaign: what models and figures rest on."""
+        from annotation.models import Exclusion
+
+        aside = Exclusion.objects.in_force().filter(campaign=OuterRef("task__campaign"), labeler=OuterRef("labeler"))
+        return self.current().filter(~Exists(aside))

@@ -133,3 +133,12 @@ class TrainForm(ConfigForm):
         help_text=_("The language model that learns to score, as `checkpoint:…`."),
     )
     seed = forms.IntegerField(label=_("Seed"), initial=0, min_value=0)
+
+
+class SetAsideForm(forms.Form):
+    reason = forms.CharField(
+        label=_("Why"),
+        max_length=500,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text=_("For those who find this labeler missing later. Kept with your name."),
+    )

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from annotation.models import Campaign, Completion, Prompt, Ranking, Split
-from annotation.pairs import current_rankings, ranking_pairs
+from annotation.pairs import counted_rankings, ranking_pairs
 
 TRAINED_SPLITS = (Split.TRAIN, Split.VALIDATION)
 """Test prompts are read once, for the win rate; their rankings never reach a reward model."""
@@ -40,9 +40,9 @@ class Groups(NamedTuple):
 
 
 def build_groups(campaign: Campaign) -> Groups:
-    """Read the campaign's current rankings on train and validation prompts, grouped by prompt in a stable order."""
+    """Read the campaign's counted rankings on train and validation prompts, grouped by prompt in a stable order."""
     rankings = list(
-        current_rankings(campaign)
+        counted_rankings(campaign)
         .filter(task__prompt__split__in=TRAINED_SPLITS)
         .select_related("task__prompt", "labeler")
         .prefetch_related("items__completion")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from reward import completion_views, views
+from reward import completion_views, labeler_views, views
 
 app_name = "reward"
 urlpatterns = [
@@ -14,4 +14,19 @@ urlpatterns = [
     path("train/<uuid:public_id>/", views.train, name="train"),
     path("completions/<uuid:public_id>/", completion_views.completion_detail, name="completion-detail"),
     path("completions/<uuid:public_id>/explain/", completion_views.completion_explain, name="completion-explain"),
+    path(
+        "campaigns/<uuid:public_id>/labelers/<uuid:labeler_id>/",
+        labeler_views.labeler_detail,
+        name="labeler-detail",
+    ),
+    path(
+        "campaigns/<uuid:public_id>/labelers/<uuid:labeler_id>/set-aside/",
+        labeler_views.labeler_set_aside,
+        name="labeler-set-aside",
+    ),
+    path(
+        "campaigns/<uuid:public_id>/labelers/<uuid:labeler_id>/take-back/",
+        labeler_views.labeler_take_back,
+        name="labeler-take-back",
+    ),
 ]

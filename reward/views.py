@@ -24,6 +24,7 @@ from reward.access import get_reward_model, get_snapshot, reward_models_seen_by,
 from reward.downloads import preference_file
 from reward.evaluation_page import evaluation_page
 from reward.forms import TrainForm
+from reward.labelers import voices
 from runs.models import Run
 
 
@@ -44,7 +45,8 @@ def version_list(request: Request) -> HttpResponse:
 def version_detail(request: Request, public_id: UUID) -> HttpResponse:
     version = get_reward_model(request.user, public_id)
     may_ask = bool(roles_of(request.user, version.workspace) & set(RESEARCHES))
-    context = {"version": version, "may_ask": may_ask, **evaluation_page(version)}
+    aside = [voice for voice in voices(version.snapshot) if voice.exclusion is not None]
+    context = {"version": version, "may_ask": may_ask, "aside": aside, **evaluation_page(version)}
     return render(request, "reward/version_detail.html", context)
 
 
@@ -66,7 +68,9 @@ def ask_again(request: Request, public_id: UUID) -> HttpResponse:
 @require_GET
 def snapshot_detail(request: Request, public_id: UUID) -> HttpResponse:
     snapshot = get_snapshot(request.user, public_id)
-    return render(request, "reward/snapshot_detail.html", {"snapshot": snapshot})
+    said_by = voices(snapshot)
+    aside = [voice for voice in said_by if voice.exclusion is not None]
+    return render(request, "reward/snapshot_detail.html", {"snapshot": snapshot, "voices": said_by, "aside": aside})
 
 
 @login_required

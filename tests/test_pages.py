@@ -42,6 +42,7 @@ PAGES = {
     "reward:version-list": ("", STAFF_ANYWHERE),
     "reward:version-detail": ("version", STAFF),
     "reward:snapshot-detail": ("snapshot", STAFF),
+    "reward:labeler-detail": ("labeler", STAFF),
     "reward:train": ("campaign", RESEARCHERS),
     "reward:completion-detail": ("completion", STAFF),
     "policy:checkpoint-list": ("", STAFF_ANYWHERE),
@@ -69,6 +70,8 @@ POSTS = {
     "runs:run-cancel": "run",
     "reward:ask-again": "version",
     "reward:completion-explain": "completion",
+    "reward:labeler-set-aside": "labeler",
+    "reward:labeler-take-back": "labeler",
     "policy:checkpoint-verify": "checkpoint",
     "policy:unfollow": "campaign",
 }
@@ -94,6 +97,7 @@ def ids(cast: Cast, models: Models) -> dict[str, object]:
     assert lease is not None
     return {
         "campaign": cast.campaign.public_id,
+        "labeler": (cast.campaign.public_id, labeler.public_id),
         "lease": lease.public_id,
         "run": models.ppo.public_id,
         "version": models.version.public_id,
@@ -111,7 +115,8 @@ def signed_in(user: User) -> Client:
 
 
 def address(name: str, kind: str, ids: dict[str, object]) -> str:
-    return reverse(name, args=[ids[kind]] if kind else [])
+    named = ids[kind] if kind else ()
+    return reverse(name, args=named if isinstance(named, tuple) else [named])
 
 
 def test_every_page_shows_itself_to_exactly_its_roles(cast: Cast, ids: dict[str, object]) -> None:
@@ -384,3 +389,22 @@ def test_vendored_files_are_what_their_readme_says() -> None:
     }
 
     assert told == found
+
+
+def test_a_labeler_is_set_aside_and_taken_back_on_their_page(cast: Cast, ids: dict[str, object]) -> None:
+    client = signed_in(cast.manager)
+    page = address("reward:labeler-detail", "labeler", ids)
+
+    unsaid = client.post(address("reward:labeler-set-aside", "labeler", ids), {"reason": " "})
+    assert (unsaid.status_code, "This field is required." in unsaid.content.decode()) == (422, True)
+    done = client.post(address("reward:labeler-set-aside", "labeler", ids), {"reason": "Picks <b>at random</b>."})
+
+    assert done.headers["Location"] == page
+    told = client.get(page).content.decode()
+    assert "Picks &lt;b&gt;at random&lt;/b&gt;." in told
+    assert "counts no more" in told
+    assert "set aside" not in signed_in(cast.labeler).get(reverse("home")).content.decode(), "it is not for labelers"
+    client.post(address("reward:labeler-take-back", "labeler", ids))
+    assert "Take back" not in client.get(page).content.decode()
+    again = client.post(address("reward:labeler-take-back", "labeler", ids), follow=True)
+    assert "is not set aside" in again.content.decode()

@@ -112,6 +112,12 @@ class LabelerStatsSerializer(serializers.Serializer[Any]):
     median_seconds = serializers.FloatField(allow_null=True)
     agreement = serializers.FloatField(allow_null=True)
     num_compared = serializers.IntegerField()
+    excluded_at = serializers.DateTimeField(
+        source="exclusion.created_at",
+        allow_null=True,
+        default=None,
+        help_text="Since when their rankings count for nothing; null: they count.",
+    )
 
 
 class SimulateSerializer(serializers.Serializer[None]):

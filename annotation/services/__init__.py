@@ -8,7 +8,6 @@ from annotation.services.campaigns import (
     archive_campaign,
     close_campaign,
     create_campaign,
-    labeler_for,
     open_campaign,
     remove_member,
     update_campaign,
@@ -24,6 +23,7 @@ from annotation.services.content import (
     split_by_hash,
 )
 from annotation.services.importing import ImportRefused, ImportReport, import_jsonl
+from annotation.services.labelers import exclude_labeler, labeler_for, readmit_labeler
 from annotation.services.leases import (
     claim_task,
     expire_leases,
@@ -54,11 +54,13 @@ __all__ = [
     "close_campaign",
     "create_campaign",
     "create_tasks",
+    "exclude_labeler",
     "expire_leases",
     "import_jsonl",
     "labeler_for",
     "lease_guidelines",
     "open_campaign",
+    "readmit_labeler",
     "release_lease",
     "remove_member",
     "renew_lease",

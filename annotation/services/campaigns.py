@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy
 from accounts.errors import Conflict, IllegalTransition, Refused
 from accounts.models import AuditEvent, User, Workspace
 from accounts.text import check_text
-from annotation.models import Campaign, GuidelineVersion, Labeler, LabelerKind, Lease, MemberRole, Membership
+from annotation.models import Campaign, GuidelineVersion, Lease, MemberRole, Membership
 from annotation.services.leases import give_back
 from annotation.states import NEXT_CAMPAIGN_STATES, CampaignState, LeaseState
 
@@ -225,11 +225,3 @@ def remove_member(*, campaign: Campaign, by: User | None, user: User) -> None:
         target=campaign,
         user=str(user.public_id),
     )
-
-
-def labeler_for(*, workspace: Workspace, user: User) -> Labeler:
-    """The labeler who stands for a person in a workspace; made when they first work there."""
-    labeler, _created = Labeler.objects.get_or_create(
-        workspace=workspace, user=user, defaults={"kind": LabelerKind.HUMAN, "name": str(user)[:NAME_MAX_CHARACTERS]}
-    )
-    return labeler

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from accounts.errors import Refused
 from accounts.models import AuditEvent, User
-from annotation.models import Campaign, RankingItem, Split
+from annotation.models import Campaign, Ranking, RankingItem, Split
 from policy.intervals import interval
 from policy.models import Checkpoint, WinRateStudy
 from policy.services.sampling import queue_study_sampling
@@ -80,13 +80,13 @@ def _tasks(study: WinRateStudy) -> list[Any]:
 
 
 def _scores_by_prompt(study: WinRateStudy) -> dict[int, list[float]]:
-    """prompt key -> one score per current ranking: 1 the candidate won, 1/2 a tie, 0 it lost.
+    """prompt key -> one score per counted ranking: 1 the candidate won, 1/2 a tie, 0 it lost.
 
     An answer that could not be ranked loses to one that could: left out, a policy that turned to gibberish would look
     better than it is. Where neither could be ranked, nothing was said.
     """
     items = (
-        RankingItem.objects.filter(ranking__task__win_rate_task__study=study, ranking__superseded_by__isnull=True)
+        RankingItem.objects.filter(ranking__in=Ranking.objects.counted().filter(task__win_rate_task__study=study))
         .values_list("ranking_id", "ranking__task__prompt_id", "completion__source", "rank")
         .order_by("ranking_id")
     )

@@ -8,7 +8,7 @@ import pytest
 
 from accounts.errors import Refused
 from annotation.models import Campaign, Completion, Purpose, Task
-from annotation.services import skip_task
+from annotation.services import exclude_labeler, skip_task
 from policy.models import Checkpoint, WinRateStudy
 from policy.services import WinRate, start_win_rate, win_rate
 from runs.models import Run
@@ -124,6 +124,16 @@ def test_another_studys_rankings_do_not_count(
 
     assert win_rate(study).num_comparisons == 1
     assert win_rate(turned) == WinRate(None, None, None, 0, 0, 8)
+
+
+def test_a_labeler_who_is_set_aside_judges_no_study(cast: Cast, study: WinRateStudy) -> None:
+    judge(claim_comparison(cast, study, cast.alice), study, ours=1, theirs=2)
+    judge(claim_comparison(cast, study, cast.bob), study, ours=2, theirs=1)
+
+    exclude_labeler(campaign=study.campaign, labeler=cast.labeler(cast.bob), by=cast.manager, reason="Too fast.")
+
+    found = win_rate(study)
+    assert (found.mean, found.num_comparisons) == (1.0, 1)
 
 
 def test_a_study_that_cannot_be_is_refused(

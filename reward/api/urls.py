@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from reward.api import explanations, exports, views
+from reward.api import explanations, exports, labelers, views
 
 urlpatterns = [
     path("reward-models/<uuid:public_id>/evaluation/", views.RewardModelEvaluation.as_view(), name="rm-evaluation"),
@@ -21,5 +21,15 @@ urlpatterns = [
         "completions/<uuid:public_id>/explanations/",
         explanations.Explanations.as_view(),
         name="api-explanation-list",
+    ),
+    path(
+        "campaigns/<uuid:public_id>/labelers/<uuid:labeler_id>/",
+        labelers.LabelerDetail.as_view(),
+        name="api-labeler-detail",
+    ),
+    path(
+        "campaigns/<uuid:public_id>/labelers/<uuid:labeler_id>/exclusion/",
+        labelers.LabelerExclusion.as_view(),
+        name="api-labeler-exclusion",
     ),
 ]

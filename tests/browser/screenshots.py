@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.conf import settings
@@ -15,7 +15,9 @@ from django.urls import reverse
 
 from accounts.models import User
 from annotation import services
-from tests.browser.cast import add_models, add_rankings, make_cast
+from annotation.models import Labeler, Purpose, Ranking
+from reward.labelers import set_labeler_aside, take_labeler_back
+from tests.browser.cast import Cast, Models, add_models, add_rankings, make_cast
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -41,12 +43,24 @@ def session_of(user: User, live_server: object) -> dict[str, str]:
     return {"name": cookie.key, "value": cookie.value, "url": str(live_server)}
 
 
+def set_aside_labeler(cast: Cast, models: Models) -> list[Labeler]:
+    """The snapshot holds what is there; one of its labelers is set aside, was once before, and comes first."""
+    models.snapshot.rankings.set(Ranking.objects.filter(task__campaign=cast.campaign, task__purpose=Purpose.COLLECT))
+    odd, other = Labeler.objects.filter(pk__in=models.snapshot.rankings.values("labeler")).order_by("name")[:2]
+    about: dict[str, Any] = {"campaign": cast.campaign, "labeler": odd, "by": cast.manager}
+    set_labeler_aside(**about, reason="Twenty tasks in two minutes; asked for an explanation.")
+    take_labeler_back(**about)
+    set_labeler_aside(**about, reason="Always prefers the answer on the left, and has been told twice.")
+    return [odd, other]
+
+
 def test_take_pictures(live_server: object, chromium: Browser) -> None:
     directory = Path(os.environ.get("SCREENSHOTS", settings.BASE_DIR / "var" / "screenshots"))
     directory.mkdir(parents=True, exist_ok=True)
     cast = make_cast()
     models = add_models(cast)
     add_rankings(cast)
+    odd = set_aside_labeler(cast, models)
     labeler = services.labeler_for(workspace=cast.workspace, user=cast.labeler)
     lease = services.claim_task(campaign=cast.campaign, labeler=labeler, purpose="collect")
     assert lease is not None
@@ -75,6 +89,8 @@ def test_take_pictures(live_server: object, chromium: Browser) -> None:
             cast.researcher,
             reverse("reward:completion-detail", args=[models.explanation.completion.public_id]),
         ),
+        "labeler": (cast.researcher, reverse("reward:labeler-detail", args=[*campaign, odd[0].public_id])),
+        "labeler-counted": (cast.manager, reverse("reward:labeler-detail", args=[*campaign, odd[1].public_id])),
         "train": (cast.researcher, reverse("reward:train", args=campaign)),
         "checkpoints": (cast.researcher, reverse("policy:checkpoint-list")),
         "checkpoint": (cast.researcher, reverse("policy:checkpoint-detail", args=[models.trained.public_id])),

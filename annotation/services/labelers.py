@@ -1,0 +1,85 @@
+"""Labelers: who stands for a person, and whose rankings count."""
+
+from __future__ import annotations
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts.errors import Conflict, Refused
+from accounts.models import AuditEvent, User, Workspace
+from accounts.text import check_text
+from annotation.models import Campaign, Exclusion, Labeler, LabelerKind
+
+NAME_MAX_CHARACTERS = 120
+REASON_MAX_CHARACTERS = 500
+
+
+def labeler_for(*, workspace: Workspace, user: User) -> Labeler:
+    """The labeler who stands for a person in a workspace; made when they first work there."""
+    labeler, _created = Labeler.objects.get_or_create(
+        workspace=workspace, user=user, defaults={"kind": LabelerKind.HUMAN, "name": str(user)[:NAME_MAX_CHARACTERS]}
+    )
+    return labeler
+
+
+@transaction.atomic
+def exclude_labeler(*, campaign: Campaign, labeler: Labeler, by: User | None, reason: str) -> Exclusion:
+    """Set a labeler aside: what they ranked in the campaign, and go on to rank, counts for no figure and no snapshot.
+
+    Nothing is deleted; snapshots and models made before stay as they are. A seat is taken away by `remove_member`.
+    An archived campaign allows it too: its rankings do not change, only what is made of them.
+
+    Also: records `campaign.labeler_exclude`.
+
+    Raises:
+        Refused: labeler_unknown (404), labeler_excluded (409) or the codes of `check_text`.
+    """
+    check_text(reason, what=_("The reason"), max_characters=REASON_MAX_CHARACTERS)
+    _lock(campaign, labeler)
+    exclusion, is_new = Exclusion.objects.in_force().get_or_create(
+        campaign=campaign, labeler=labeler, defaults={"reason": reason.strip(), "created_by": by}
+    )
+    if not is_new:
+        raise Conflict(_("%(name)s is set aside already.") % {"name": labeler}, code="labeler_excluded")
+    AuditEvent.record(
+        workspace=campaign.workspace,
+        actor=by,
+        verb="campaign.labeler_exclude",
+        target=campaign,
+        labeler=str(labeler.public_id),
+        reason=exclusion.reason,
+    )
+    return exclusion
+
+
+@transaction.atomic
+def readmit_labeler(*, campaign: Campaign, labeler: Labeler, by: User | None) -> Exclusion:
+    """Let a labeler's rankings count again.
+
+    Also: records `campaign.labeler_readmit`.
+
+    Raises:
+        Refused: labeler_unknown (404) or labeler_not_excluded (409).
+    """
+    _lock(campaign, labeler)
+    exclusion = Exclusion.objects.in_force().filter(campaign=campaign, labeler=labeler).first()
+    if exclusion is None:
+        raise Conflict(_("%(name)s is not set aside.") % {"name": labeler}, code="labeler_not_excluded")
+    exclusion.lifted_by, exclusion.lifted_at = by, timezone.now()
+    exclusion.save(update_fields=["lifted_by", "lifted_at"])
+    AuditEvent.record(
+        workspace=campaign.workspace,
+        actor=by,
+        verb="campaign.labeler_readmit",
+        target=campaign,
+        labeler=str(labeler.public_id),
+    )
+    return exclusion
+
+
+def _lock(campaign: Campaign, labeler: Labeler) -> None:
+    """One change at a time, and none while a snapshot is frozen."""
+    if labeler.workspace_id != campaign.workspace_id:
+        raise Refused(_("There is no such labeler in this workspace."), code="labeler_unknown", status=404)
+    Campaign.objects.select_for_update().get(pk=campaign.pk)

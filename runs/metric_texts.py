@@ -43,10 +43,16 @@ HELP: dict[str, MetricHelp] = {
         _("How much the answers' scores differ."),
         _("above 0; near 0 there is nothing to learn from"),
     ),
+    "reward_disagreement": MetricHelp(
+        _("Reward, disagreement of heads"),
+        REWARD,
+        _("Standard deviation of the reward model's heads on an answer, mean over answers."),
+        _("steady; rising with reward_mean, the policy goes where the reward model guesses"),
+    ),
     "reward_shaped_mean": MetricHelp(
         _("Reward after penalties"),
         REWARD,
-        _("Scaled and clipped, less the penalty for a cut-off answer; without KL."),
+        _("Less the penalty for disagreement, scaled and clipped, less that for a cut-off answer; without KL."),
         _("rises with reward_mean"),
     ),
     "reward_clipped_share": MetricHelp(
@@ -168,6 +174,9 @@ HELP: dict[str, MetricHelp] = {
         REWARD,
         _("On prompts that are not learned from."),
         _("rises; falling while reward_mean rises is over-fitting"),
+    ),
+    "eval_reward_disagreement": MetricHelp(
+        _("Validation, disagreement of heads"), REWARD, _("On prompts that are not learned from."), _("steady")
     ),
     "eval_kl_nats_per_sequence": MetricHelp(
         _("Validation KL"),

@@ -90,8 +90,8 @@ def make_reward_model(cast: Cast, campaign: Campaign, base: Checkpoint) -> Rewar
     return train(cast, snapshot, base)
 
 
-def train(cast: Cast, snapshot: Snapshot, base: Checkpoint) -> RewardModel:
-    run = start_training(snapshot=snapshot, by=cast.researcher, base_uri=base.uri)
+def train(cast: Cast, snapshot: Snapshot, base: Checkpoint, *, config: dict[str, Any] | None = None) -> RewardModel:
+    run = start_training(snapshot=snapshot, by=cast.researcher, base_uri=base.uri, config=config)
     finish(run, "model", stored_model(), {"rm_accuracy": 0.75})
     return RewardModel.objects.get(run=run)
 

@@ -34,7 +34,8 @@ def start_ppo(
     """Queue PPO from a checkpoint against a reward model on a campaign's train and validation prompts.
 
     Raises:
-        Refused: the three are not of one workspace, there are no train prompts, or the config is invalid.
+        Refused: the three are not of one workspace, there are no train prompts, the config is invalid, or it wants a
+            penalty for disagreement from a reward model with one head (`one_head`).
     """
     if len({checkpoint.workspace_id, reward_model.workspace_id, campaign.workspace_id}) != 1:
         raise Refused(_("Checkpoint, reward model and campaign must be of one workspace."), code="workspace_mismatch")
@@ -59,6 +60,13 @@ def start_ppo(
             "campaign": str(campaign.public_id),
         },
     )
+    if run.config["credit"]["disagreement_penalty"] and reward_model.run.config.get("heads", 1) == 1:
+        raise Refused(
+            _("%(reward)s has one head, which disagrees with nobody; set the disagreement penalty to 0.")
+            % {"reward": reward_model},
+            code="one_head",
+            status=409,
+        )
     AuditEvent.record(workspace=checkpoint.workspace, actor=by, verb="policy.ppo", target=run)
     return run
 

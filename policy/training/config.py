@@ -107,6 +107,10 @@ class CreditConfig:
     missing_eos_penalty: float = 1.0
     """Reward units taken from an answer that was cut off before EOS."""
 
+    disagreement_penalty: float = 0.0
+    """Taken from a score for each unit by which the reward model's heads differ (their standard deviation), before
+    scaling; it needs a reward model with several heads. About 1 keeps the policy where the heads agree."""
+
     reward_scale: float = 1.0
     """Scores are multiplied by this."""
 
@@ -129,7 +133,8 @@ class CreditConfig:
     """Count the value estimate after the last token of an answer that was cut off."""
 
     def __post_init__(self) -> None:
-        at_least("missing_eos_penalty", self.missing_eos_penalty, 0)
+        for name in ("missing_eos_penalty", "disagreement_penalty"):
+            at_least(name, getattr(self, name), 0)
         above_zero("reward_scale", self.reward_scale)
         if self.reward_clip is not None:
             above_zero("reward_clip", self.reward_clip)

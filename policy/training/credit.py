@@ -43,7 +43,7 @@ class Credit(NamedTuple):
 
     advantages: Tensor  # [B, R] whitened where configured
     returns: Tensor  # [B, R] reward units, what the value head learns
-    shaped: Tensor  # [B] reward units: scaled, clipped, less the penalty for a missing EOS; without KL
+    shaped: Tensor  # [B] reward units: less the disagreement, scaled, clipped, less a missing EOS; without KL
     clipped_share: float  # of scaled scores
     raw_advantage_std: float  # reward units, before whitening
 
@@ -54,8 +54,12 @@ def assign_credit(
     """r_t = -coefficient (logp_t - ref_logp_t), plus the shaped score at the last real token; then GAE and whitening.
 
     KL is k1 at the drawn tokens, in nats: unbiased, and its gradient through the reward is that of the KL.
+    The score is the heads' mean less `disagreement_penalty` times their standard deviation (Zhai et al. 2023).
     """
-    shaped, clipped_share = shape_scores(judged.scores, rollout.finished, moments=moments, config=config)
+    scores = judged.scores
+    if judged.disagreement is not None:
+        scores = scores - config.disagreement_penalty * judged.disagreement
+    shaped, clipped_share = shape_scores(scores, rollout.finished, moments=moments, config=config)
     rewards = token_rewards(shaped, judged, rollout.mask, kl_coefficient=kl_coefficient)
     bootstrap = None
     if config.bootstrap_truncated:

@@ -18,6 +18,7 @@ from policy.training.trunk import Policy
 
 NAMES = {
     "reward_mean": "eval_reward",
+    "reward_disagreement": "eval_reward_disagreement",
     "kl_nats_per_sequence": "eval_kl_nats_per_sequence",
     "kl_k3_nats_per_sequence": "eval_kl_k3_nats_per_sequence",
     "response_tokens_mean": "eval_response_tokens_mean",
@@ -66,14 +67,18 @@ def evaluate(
     batches = [make_micro_batch(policy, rollout, rows) for rows in parts]
     judged = judge(policy, rollout, batches, score_rollout(score, rollout), temperature=config.temperature)
     found = rollout_metrics(rollout, judged)
-    return Evaluation(step, {told: found[name] for name, told in NAMES.items()})
+    return Evaluation(step, {told: found[name] for name, told in NAMES.items() if name in found})
 
 
 @dataclass(slots=True)
 class Choice:
-    """The best weights so far: highest validation reward within the KL leash; the start is always allowed."""
+    """The best weights so far: highest validation reward within the KL leash; the start is always allowed.
+
+    What training takes from the reward for the heads' disagreement is taken here too.
+    """
 
     leash: float | None
+    disagreement_penalty: float = 0.0
     first: Evaluation | None = None
     best: Evaluation | None = None
     weights: dict[str, Tensor] | None = None
@@ -86,11 +91,14 @@ class Choice:
         assert self.best is not None
         if self.leash is not None and evaluation.kl > self.leash:
             return False
-        if not evaluation.reward > self.best.reward:
+        if not self._worth(evaluation) > self._worth(self.best):
             return False
         self.best = evaluation
         self.weights = {name: p.detach().clone() for name, p in policy.trained()}
         return True
+
+    def _worth(self, evaluation: Evaluation) -> float:
+        return evaluation.reward - self.disagreement_penalty * evaluation.values.get("eval_reward_disagreement", 0.0)
 
     @torch.no_grad()
     def apply(self, policy: Policy) -> None:

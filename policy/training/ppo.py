@@ -25,7 +25,8 @@ from policy.training.trunk import Policy
 from reward.training.packing import Prefixed, by_prompt
 
 Score = Callable[[Sequence[Prefixed]], Tensor]
-"""Scores of prompts' answers (token ids, EOS included where there is one), in their order, in reward units."""
+"""[A, M] scores of prompts' answers (token ids, EOS included where there is one), in their order, by each of the reward
+model's M heads, in reward units."""
 
 
 class StepMetrics(NamedTuple):
@@ -83,10 +84,10 @@ def train(
             step=step,
         )
         mini_batches = [[make_micro_batch(policy, rollout, rows) for rows in part] for part in plan]
-        scores = score_rollout(score, rollout)
+        members = score_rollout(score, rollout)
         clock.lap("score")
         flat = [batch for part in mini_batches for batch in part]
-        judged = judge(policy, rollout, flat, scores, temperature=config.temperature)
+        judged = judge(policy, rollout, flat, members, temperature=config.temperature)
         check_finite(judged.logp, judged.ref_logp, judged.values, judged.scores)
         clock.lap("judge")
 
@@ -140,7 +141,7 @@ def act(
 
 
 def score_rollout(score: Score, rollout: Rollout) -> Tensor:
-    """Scores [B], without gradient."""
+    """[B, M] scores by each head, without gradient."""
     with torch.no_grad():
         return score(by_prompt(rollout.prompts, rollout.responses)).detach().float().to(rollout.mask.device)
 

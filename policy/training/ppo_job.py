@@ -38,9 +38,9 @@ class Job:
     history: dict[str, float]
 
     def score(self, groups: Sequence[Prefixed]) -> Tensor:
-        """Raw scores of the reward model, a few prompts at a time."""
+        """[A, M] raw scores by each head of the reward model, a few prompts at a time."""
         step = self.config.update.micro_batch_size
-        return torch.cat([self.reward.score(groups[i : i + step]) for i in range(0, len(groups), step)])
+        return torch.cat([self.reward.members(groups[i : i + step]) for i in range(0, len(groups), step)])
 
 
 def train_policy(run: RunDirectory) -> Outcome:
@@ -83,6 +83,9 @@ def _load(run: RunDirectory) -> Job:
             "train the reward model from a checkpoint of this policy."
         )
         raise TrainingRefused(message, code="tokenizer_mismatch")
+    if config.credit.disagreement_penalty and reward.num_heads == 1:
+        message = "The reward model has one head, which disagrees with nobody; set disagreement_penalty to 0."
+        raise TrainingRefused(message, code="one_head")
     prompts = load_prompts(
         run.input("prompts"),
         tokenizer,
@@ -107,7 +110,7 @@ def _load(run: RunDirectory) -> Job:
         train_prompts=[prompt.tokens for prompt in train_prompts],
         validation_prompts=[prompt.tokens for prompt in validation],
         state=PPOState.start(policy, config),
-        choice=Choice(leash=config.kl.leash_kl_nats_per_sequence),
+        choice=Choice(config.kl.leash_kl_nats_per_sequence, config.credit.disagreement_penalty),
         history={},
     )
     checkpoint = run.latest_checkpoint()

@@ -49,7 +49,8 @@ class Judged(NamedTuple):
     entropy: Tensor  # [B, R] nats
     values: Tensor  # [B, R] reward units, before the token is drawn
     last_values: Tensor  # [B] reward units, after the last token
-    scores: Tensor  # [B] raw, by the reward model
+    scores: Tensor  # [B] raw, by the reward model: the mean of its heads
+    disagreement: Tensor | None  # [B] reward units, standard deviation (n - 1) of the heads; None with one head
 
 
 def make_rollout(prompts: Sequence[Sequence[int]], answers: Sequence[Answer], device: torch.device) -> Rollout:
@@ -113,11 +114,17 @@ def response_states(policy: Policy, batch: MicroBatch) -> Tensor:
 
 @torch.no_grad()
 def judge(
-    policy: Policy, rollout: Rollout, batches: Sequence[MicroBatch], scores: Tensor, *, temperature: float
+    policy: Policy, rollout: Rollout, batches: Sequence[MicroBatch], members: Tensor, *, temperature: float
 ) -> Judged:
-    """Log-probabilities, entropies and values of every response token, in the shapes that the updates will use."""
+    """Log-probabilities, entropies and values of every response token, in the shapes that the updates will use.
+
+    Args:
+        members: [B, M], the answers' scores by each head of the reward model.
+    """
     logp, ref_logp, entropy, values = (torch.zeros_like(rollout.sampler_logp) for _ in range(4))
-    found = Judged(logp, ref_logp, entropy, values, torch.zeros_like(scores), scores)
+    scores = members.mean(dim=1)
+    disagreement = members.std(dim=1) if members.shape[1] > 1 else None
+    found = Judged(logp, ref_logp, entropy, values, torch.zeros_like(scores), scores, disagreement)
     for batch in batches:
         hidden = policy.top(batch.ids, batch.bottom)
         flat = hidden.reshape(-1, hidden.shape[-1])

@@ -52,9 +52,11 @@ def rollout_metrics(rollout: Rollout, judged: Judged) -> dict[str, float]:
     log_ratio = (judged.logp - judged.ref_logp)[mask].double()
     k1 = float(log_ratio.sum())
     k3 = float((torch.expm1(-log_ratio) + log_ratio).sum())
+    disagreement = {} if judged.disagreement is None else {"reward_disagreement": float(judged.disagreement.mean())}
     return {
         "reward_mean": float(judged.scores.mean()),
         "reward_std": _std(judged.scores),
+        **disagreement,
         "kl_nats_per_sequence": k1 / count,
         "kl_nats_per_token": k1 / tokens,
         "kl_k3_nats_per_sequence": k3 / count,

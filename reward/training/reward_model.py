@@ -127,6 +127,10 @@ class RewardModel(nn.Module):
         replace_json(path / "plumbline.json", {"format": 1, **described})
 
     @property
+    def num_heads(self) -> int:
+        return self.head_weight.shape[0]
+
+    @property
     def tie_strength(self) -> float:
         """Davidson's nu (a tie between equal answers has odds of nu : 2) or Rao and Kupper's eta; 1 if not learned."""
         return math.exp(float(self.log_tie.detach()))

@@ -52,6 +52,6 @@ def prompts() -> list[list[int]]:
 
 
 def even_share(groups: Sequence[Prefixed]) -> Tensor:
-    """Score: the share of even ids in an answer."""
+    """Score by one head: the share of even ids in an answer. [A, 1]"""
     answers = [answer for group in groups for answer in group.answers]
-    return torch.tensor([sum(token % 2 == 0 for token in answer) / len(answer) for answer in answers])
+    return torch.tensor([[sum(token % 2 == 0 for token in answer) / len(answer)] for answer in answers])

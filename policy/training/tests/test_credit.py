@@ -27,7 +27,9 @@ def judged() -> Judged:
     logp = torch.tensor([[-1.0, 0, 0], [-1.0, -2.0, -3.0], [-1.0, -1.0, 0]])
     ref = torch.tensor([[-1.5, 0, 0], [-1.0, -1.0, -5.0], [-2.0, -1.0, 0]])
     values = torch.zeros(3, 3)
-    return Judged(logp, ref, torch.zeros(3, 3), values, torch.tensor([7.0, 0.5, 7.0]), torch.tensor([1.0, 2.0, 3.0]))
+    return Judged(
+        logp, ref, torch.zeros(3, 3), values, torch.tensor([7.0, 0.5, 7.0]), torch.tensor([1.0, 2.0, 3.0]), None
+    )
 
 
 def test_score_lands_on_the_last_real_token_and_kl_on_every_one() -> None:
@@ -44,6 +46,17 @@ def test_answer_without_eos_pays_the_penalty_after_the_clip() -> None:
 
     assert shaped.tolist() == [2.0, 3.5, -5.0]
     assert clipped == pytest.approx(2 / 3)
+
+
+def test_disagreement_lowers_the_score_before_it_is_scaled() -> None:
+    config = plain(disagreement_penalty=2.0, reward_scale=3.0)
+    differing = judged()._replace(disagreement=torch.tensor([0.0, 0.5, 1.0]))
+
+    def shaped(of: Judged) -> list[float]:
+        return assign_credit(of, rollout(), kl_coefficient=0.1, moments=RunningMoments(), config=config).shaped.tolist()
+
+    assert shaped(differing) == [3.0, 3.0, 3.0]  # 3 × (1 − 0, 2 − 1, 3 − 2)
+    assert shaped(judged()) == [3.0, 6.0, 9.0]
 
 
 def test_running_std_counts_all_scores_so_far() -> None:

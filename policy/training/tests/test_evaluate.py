@@ -39,6 +39,22 @@ def test_best_reward_within_the_leash_is_chosen_and_put_back() -> None:
     torch.testing.assert_close(policy.head.detach(), start + 1.0)
 
 
+def test_weights_that_the_heads_disagree_on_are_worth_less() -> None:
+    policy = Policy(build_llama())
+    bold, cautious = Choice(leash=None), Choice(leash=None, disagreement_penalty=2.0)
+
+    def offer(choice: Choice, step: int, reward: float, disagreement: float) -> bool:
+        found = evaluation(step, reward, 0.0)
+        return choice.offer(found._replace(values=found.values | {"eval_reward_disagreement": disagreement}), policy)
+
+    assert [offer(bold, step, *said) for step, said in enumerate([(0.1, 0.1), (0.9, 0.6)])] == [True, True]
+    assert [offer(cautious, step, *said) for step, said in enumerate([(0.1, 0.1), (0.9, 0.6), (0.3, 0.1)])] == [
+        True,
+        False,
+        True,
+    ]
+
+
 def test_start_is_kept_where_nothing_is_better() -> None:
     policy, choice = Policy(build_llama(), train_layers=1), Choice(leash=None)
     start = {name: p.detach().clone() for name, p in policy.trained() if "value_head" not in name}

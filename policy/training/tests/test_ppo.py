@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 
 import pytest
 import torch
 from torch import Tensor
 
 from policy.training.config import CreditConfig, KLConfig, PPOConfig, UpdateConfig
-from policy.training.ppo import PPOState, StepMetrics, train
+from policy.training.ppo import PPOState, Score, StepMetrics, train
 from policy.training.tests.conftest import EOS, VOCABULARY, build_llama, even_share
 from policy.training.trunk import Policy
+from reward.training.packing import Prefixed
 from reward.training.rundir import TrainingRefused
 
 PROMPTS = [[3 + i, 20 + i, 40 + i] for i in range(8)]
@@ -22,9 +24,11 @@ def config(**changes: object) -> PPOConfig:
     return PPOConfig(**(settings | changes))  # type: ignore[arg-type]
 
 
-def run(policy: Policy, settings: PPOConfig, *, seed: int = 0) -> tuple[list[StepMetrics], PPOState]:
+def run(
+    policy: Policy, settings: PPOConfig, *, seed: int = 0, score: Score = even_share
+) -> tuple[list[StepMetrics], PPOState]:
     state = PPOState.start(policy, settings)
-    loop = train(policy=policy, score=even_share, prompts=PROMPTS, eos_id=EOS, config=settings, state=state, seed=seed)
+    loop = train(policy=policy, score=score, prompts=PROMPTS, eos_id=EOS, config=settings, state=state, seed=seed)
     return list(loop), state
 
 
@@ -51,6 +55,31 @@ def test_share_of_even_tokens_rises_under_ppo(train_layers: int | None, reached:
     assert statistics.mean(reward[-3:]) > reached
     assert 0 < told[-1].values["kl_nats_per_sequence"] < 10
     assert all(step.values["skipped_updates"] == 0 for step in told)
+
+
+def two_minds(groups: Sequence[Prefixed]) -> Tensor:
+    """Two heads, [A, 2]: on average every even id is worth the same, and they differ on multiples of 4 alone."""
+    answers = [answer for group in groups for answer in group.answers]
+    even, fourth = ([sum(token % n == 0 for token in a) / len(a) for a in answers] for n in (2, 4))
+    lead = torch.tensor(fourth)
+    return torch.stack([torch.tensor(even) + lead, torch.tensor(even) - lead], dim=1)
+
+
+@pytest.mark.parametrize(("penalty", "grows"), [(0.0, True), (1.0, False)])
+def test_policy_stays_where_the_heads_agree_under_a_penalty(penalty: float, grows: bool) -> None:
+    settings = config(
+        steps=12,
+        answers_per_step=64,
+        update=UpdateConfig(epochs=4, learning_rate=3e-3, micro_batch_size=64),
+        credit=CreditConfig(missing_eos_penalty=0.0, disagreement_penalty=penalty),
+        kl=KLConfig(coefficient=0.01, leash_kl_nats_per_sequence=None),
+    )
+
+    told, _ = run(Policy(build_llama()), settings, score=two_minds)
+
+    reward, apart = ([step.values[name] for step in told] for name in ("reward_mean", "reward_disagreement"))
+    assert reward[-1] > reward[0] + 0.05, "it learns either way"
+    assert (apart[-1] > apart[0]) == grows
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])

@@ -170,6 +170,25 @@ def test_reward_model_with_another_tokenizer_is_refused(
         carry_out(make_run("run", "policy.ppo", inputs, TINY_PPO))
 
 
+def test_disagreement_of_one_head_cannot_be_penalised_and_of_two_is_told(
+    make_run: Callable[..., Path], base: Path, reward: Path, tmp_path: Path
+) -> None:
+    RewardModel.from_base(base, seed=1, heads=2).save(tmp_path / "ensemble", meta={})
+    prompts = write_prompts(tmp_path / "p.jsonl")
+    settings = TINY_PPO | {"credit": {"disagreement_penalty": 1.0}}
+
+    with pytest.raises(TrainingRefused, match="one head") as refusal:
+        carry_out(make_run("one", "policy.ppo", {"policy": base, "reward": reward, "prompts": prompts}, settings))
+    assert refusal.value.code == "one_head"
+
+    path = make_run(
+        "two", "policy.ppo", {"policy": base, "reward": tmp_path / "ensemble", "prompts": prompts}, settings
+    )
+    assert carry_out(path).status == "succeeded"
+    by_step = [event["metrics"] for event in told(path) if event["type"] == "metrics"]
+    assert all(m.get("reward_disagreement", m.get("eval_reward_disagreement")) > 0 for m in by_step)
+
+
 def test_cancelled_run_ends_at_a_step_without_an_artifact(ppo_run: Callable[..., Path]) -> None:
     path = ppo_run()
     (path / "control").write_text('{"command": "cancel"}')

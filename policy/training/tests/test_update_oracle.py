@@ -43,7 +43,7 @@ def moved(policy: Policy, amount: float, seed: int) -> None:
 def ours(policy: Policy) -> dict[str, Tensor]:
     rollout = make_rollout(PROMPTS, ANSWERS, torch.device("cpu"))
     batches = [make_micro_batch(policy, rollout, torch.tensor(rows)) for rows in ([0, 1], [2])]
-    judged = judge(policy, rollout, batches, SCORES, temperature=CONFIG.temperature)
+    judged = judge(policy, rollout, batches, SCORES[:, None], temperature=CONFIG.temperature)
     credit = assign_credit(
         judged, rollout, kl_coefficient=CONFIG.kl.coefficient, moments=RunningMoments(), config=CONFIG.credit
     )
@@ -125,7 +125,7 @@ def test_value_after_an_answer_is_read_at_its_last_token() -> None:
     rollout = make_rollout(PROMPTS, ANSWERS, torch.device("cpu"))
     batches = [make_micro_batch(policy, rollout, torch.tensor([2, 0, 1]))]
 
-    judged = judge(policy, rollout, batches, SCORES, temperature=1.0)
+    judged = judge(policy, rollout, batches, SCORES[:, None], temperature=1.0)
 
     with torch.no_grad():
         expected = [

@@ -23,6 +23,7 @@ MAIN = (
     "reward_mean",
     "kl_nats_per_sequence",
     "eval_reward",
+    "reward_disagreement",
     "response_tokens_mean",
     "entropy_nats_per_token",
     "clip_fraction",
@@ -30,6 +31,8 @@ MAIN = (
     "grad_norm",
     "loss",
     "accuracy_train",
+    *("dpo_loss", "dpo_accuracy_train", "dpo_margin", "dpo_loss_heldout", "dpo_accuracy_heldout"),
+    *("sft_loss_nats_per_token", "sft_loss_heldout_nats_per_token", "sft_token_accuracy_share"),
 )
 """What a chart is open for at once; the rest is folded away, by name."""
 

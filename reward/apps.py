@@ -9,6 +9,7 @@ class RewardConfig(AppConfig):
 
     def ready(self) -> None:
         from reward.explanations import EXPLAIN_KIND, receive_explanation
+        from reward.scoring import SCORE_KIND, register_scores
         from reward.services import TRAIN_KIND, register_reward_model
         from reward.training.configuration import from_dict
         from runs.kinds import RunKind, register
@@ -30,6 +31,16 @@ class RewardConfig(AppConfig):
                 module="reward.training",
                 config="reward.training.config.ExplainConfig",
                 on_outcome=receive_explanation,
+                read_config=from_dict,
+            )
+        )
+        register(
+            RunKind(
+                name=SCORE_KIND,
+                title=_("Scores"),
+                module="reward.training",
+                config="reward.training.config.ScoreConfig",
+                on_outcome=register_scores,
                 read_config=from_dict,
             )
         )

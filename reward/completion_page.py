@@ -9,7 +9,7 @@ from typing import NamedTuple
 from django.db.models import Count, OuterRef, Subquery
 
 from annotation.models import Completion, LabelerKind, RankingItem
-from reward.models import Explanation, RewardModel
+from reward.models import Explanation, RewardModel, Score
 
 LEVELS = 6
 LARGE_GAP = 0.1
@@ -63,6 +63,20 @@ class HeatMap(NamedTuple):
 class VersionRow(NamedTuple):
     version: RewardModel
     explanation: Explanation | None
+    scored: Score | None
+    """What a run over its campaign's answers wrote down."""
+
+    @property
+    def score(self) -> float | None:
+        """The explained one, where there is one: its pieces add up to it. Both say the same up to rounding."""
+        if self.explanation is not None and self.explanation.payload is not None:
+            return float(self.explanation.payload["score"])
+        return None if self.scored is None else self.scored.score
+
+    @property
+    def spread(self) -> float | None:
+        """How far the version's heads lie apart on the answer; None for one head, or where it was not scored."""
+        return None if self.scored is None else self.scored.spread
 
     @property
     def is_askable(self) -> bool:
@@ -105,10 +119,11 @@ def heat_map(explanation: Explanation, completion: Completion) -> HeatMap | None
 
 
 def version_rows(completion: Completion) -> list[VersionRow]:
-    """Every reward model of the workspace, the newest first, with what it says of the answer; in two queries."""
+    """Every reward model of the workspace, the newest first, with what it says of the answer; in three queries."""
     known = {e.version_id: e for e in completion.explanations.select_related("run")}
+    scored = {score.version_id: score for score in completion.scores.all()}
     versions = RewardModel.objects.filter(workspace=completion.prompt.campaign.workspace_id).order_by("-number")
-    return [VersionRow(version, known.get(version.pk)) for version in versions]
+    return [VersionRow(version, known.get(version.pk), scored.get(version.pk)) for version in versions]
 
 
 def places(completion: Completion) -> list[Place]:

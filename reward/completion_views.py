@@ -41,6 +41,7 @@ def _detail(request: Request, completion: Completion) -> dict[str, Any]:
         "campaign": completion.prompt.campaign,
         "places": completion_page.places(completion),
         "rows": rows,
+        "has_spread": any(row.spread is not None for row in rows),
         "chosen": chosen,
         "heat_map": heat_map,
         "is_live": any(row.explanation is not None and row.explanation.is_live for row in rows),

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from accounts.errors import Refused
 from accounts.models import AuditEvent, User
 from annotation.models import Completion
-from reward.groups import completion_line
+from reward.groups import unjudged_line
 from reward.models import Explanation, RewardModel
 from runs.artifacts import store
 from runs.models import Run
@@ -55,7 +55,8 @@ def start_explanation(
 
 
 def _queue(version: RewardModel, completion: Completion, by: User | None, config: Mapping[str, Any]) -> Run:
-    answer = store().put_bytes(json.dumps(_line(completion), sort_keys=True).encode())
+    line = unjudged_line(completion.prompt, [completion])
+    answer = store().put_bytes(json.dumps(line, sort_keys=True).encode())
     return create_run(
         workspace=version.workspace,
         by=by,
@@ -68,17 +69,6 @@ def _queue(version: RewardModel, completion: Completion, by: User | None, config
         },
         context={"version": str(version.public_id), "completion": str(completion.public_id)},
     )
-
-
-def _line(completion: Completion) -> dict[str, Any]:
-    """The answer as a line of groups.jsonl, so that it is read as the answers that a version is trained on."""
-    return {
-        "prompt_id": str(completion.prompt.public_id),
-        "split": "train",
-        "messages": completion.prompt.messages,
-        "completions": [completion_line(completion)],
-        "pairs": [],
-    }
 
 
 def receive_explanation(run: Run) -> None:

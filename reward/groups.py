@@ -18,6 +18,8 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from django.db.models import Exists, OuterRef, Prefetch
+
 from annotation.models import Campaign, Completion, Prompt, Ranking, Split
 from annotation.pairs import counted_rankings, ranking_pairs
 
@@ -31,7 +33,7 @@ class Groups(NamedTuple):
 
     @property
     def data(self) -> bytes:
-        """Canonical JSON lines: the same rankings give the same bytes."""
+        """Canonical JSON lines: the same answers and rankings give the same bytes."""
         rows = (json.dumps(line, sort_keys=True, ensure_ascii=False, separators=(",", ":")) for line in self.lines)
         return "".join(f"{row}\n" for row in rows).encode()
 
@@ -53,6 +55,26 @@ def build_groups(campaign: Campaign) -> Groups:
         by_prompt.setdefault(ranking.task.prompt_id, []).append(ranking)
     lines = (_group(said[0].task.prompt, said) for said in by_prompt.values())
     return Groups([line for line in lines if line["pairs"] or line["verdicts"]], rankings)
+
+
+def build_unjudged(campaign: Campaign) -> Groups:
+    """Every answer of the campaign, of all splits, with nobody's word on it; in a stable order."""
+    ordered = Prefetch("completions", Completion.objects.order_by("public_id"))
+    prompts = campaign.prompts.filter(Exists(Completion.objects.filter(prompt=OuterRef("pk")))).order_by("public_id")
+    lines = [unjudged_line(prompt, prompt.completions.all()) for prompt in prompts.prefetch_related(ordered)]
+    return Groups(lines, [])
+
+
+def unjudged_line(prompt: Prompt, completions: Iterable[Completion]) -> dict[str, Any]:
+    """A prompt and answers of it that a model reads and does not learn from, so that the prompt may be a test prompt:
+    the line says "train" of all, because a file with test prompts is turned away."""
+    return {
+        "prompt_id": str(prompt.public_id),
+        "split": "train",
+        "messages": prompt.messages,
+        "completions": [completion_line(completion) for completion in completions],
+        "pairs": [],
+    }
 
 
 def _group(prompt: Prompt, rankings: Iterable[Ranking]) -> dict[str, Any]:

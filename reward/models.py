@@ -56,6 +56,11 @@ class RewardModel(PublicModel):
     def __str__(self) -> str:
         return f"RM {self.number}"
 
+    @property
+    def num_heads(self) -> int:
+        """Heads that its run trained; 1 for versions trained before there could be more."""
+        return int(self.run.config.get("heads", 1))
+
 
 class Explanation(PublicModel):
     """Where a version's score of an answer comes from; there as soon as somebody asked, filled in by its run."""
@@ -80,3 +85,25 @@ class Explanation(PublicModel):
     def is_live(self) -> bool:
         """Whether its run still has something to tell."""
         return self.payload is None and not self.run.is_finished
+
+
+class Score(models.Model):
+    """What a version makes of an answer; scoring it again replaces the row's figures."""
+
+    version = models.ForeignKey(RewardModel, on_delete=models.PROTECT, related_name="scores")
+    completion = models.ForeignKey(Completion, on_delete=models.CASCADE, related_name="scores")
+    score = models.FloatField()
+    """In reward units; the mean of the heads'."""
+    spread = models.FloatField(null=True)
+    """Standard deviation (n - 1) of the heads' scores, in reward units; null for a version with one head."""
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["version", "completion"], name="score_once")]
+        indexes = [
+            models.Index(fields=["version", "-score", "-id"], name="score_highest"),
+            models.Index(fields=["version", "-spread", "-id"], name="score_least_sure"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.version}: {self.score:+.2f}"

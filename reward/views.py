@@ -25,6 +25,7 @@ from reward.downloads import preference_file
 from reward.evaluation_page import evaluation_page
 from reward.forms import TrainForm
 from reward.labelers import voices
+from reward.scoring import scoring_part, start_scoring
 from runs.models import Run
 
 
@@ -47,6 +48,8 @@ def version_detail(request: Request, public_id: UUID) -> HttpResponse:
     may_ask = bool(roles_of(request.user, version.workspace) & set(RESEARCHES))
     aside = [voice for voice in voices(version.snapshot) if voice.exclusion is not None]
     context = {"version": version, "may_ask": may_ask, "aside": aside, **evaluation_page(version)}
+    if may_ask:
+        context |= scoring_part(version)
     return render(request, "reward/version_detail.html", context)
 
 
@@ -62,6 +65,19 @@ def ask_again(request: Request, public_id: UUID) -> HttpResponse:
     else:
         messages.success(request, ngettext("%d couple is in the queue.", "%d couples are in the queue.", made) % made)
     return redirect("reward:version-detail", public_id=public_id)
+
+
+@login_required
+@require_POST
+def version_score(request: Request, public_id: UUID) -> HttpResponse:
+    version = get_reward_model(request.user, public_id, do=True)
+    campaign = get_campaign(request.user, request.POST.get("campaign", ""))
+    try:
+        run = start_scoring(version=version, campaign=campaign, by=request.user).run
+    except Refused as error:
+        messages.error(request, str(error))
+        return redirect("reward:version-detail", public_id=public_id)
+    return redirect("runs:run-detail", public_id=run.public_id)
 
 
 @login_required

@@ -352,6 +352,18 @@ HELP: dict[str, MetricHelp] = {
     ),
     "num_points": MetricHelp(_("Points of the integration"), "", _("Doubled until the gap is small."), ""),
     "num_answer_tokens": MetricHelp(_("Tokens of the answer"), TOKENS, "", ""),
+    # Scores of a campaign's answers
+    "num_scored": MetricHelp(_("Answers scored"), ANSWERS, "", ""),
+    "score_mean": MetricHelp(_("Mean score"), REWARD, _("That of the training answers is 0."), ""),
+    "score_std": MetricHelp(
+        _("Score spread, all answers"), REWARD, _("Standard deviation over the answers scored."), _("above 0")
+    ),
+    "spread_mean": MetricHelp(
+        _("Disagreement of heads, all answers"),
+        REWARD,
+        _("Standard deviation of the heads' scores of an answer, mean over answers; unknown with one head."),
+        _("below score_std"),
+    ),
     "rm_floor_longer_wins": MetricHelp(
         _("Length rule prefers"), "", _("1: the longer answer, 0: the shorter one."), ""
     ),

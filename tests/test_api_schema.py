@@ -13,6 +13,8 @@ ROOMS = {
     "/api/v1/runs/{public_id}/metrics/",
     "/api/v1/snapshots/{public_id}/train/",
     "/api/v1/reward-models/",
+    "/api/v1/reward-models/{public_id}/score/",
+    "/api/v1/reward-models/{public_id}/scores/",
     "/api/v1/completions/{public_id}/explanations/",
     "/api/v1/checkpoints/{public_id}/verify/",
     "/api/v1/win-rate-studies/",

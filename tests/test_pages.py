@@ -69,6 +69,7 @@ POSTS = {
     "annotation:lease-draft": "lease",
     "runs:run-cancel": "run",
     "reward:ask-again": "version",
+    "reward:version-score": "version",
     "reward:completion-explain": "completion",
     "reward:labeler-set-aside": "labeler",
     "reward:labeler-take-back": "labeler",

@@ -60,7 +60,7 @@ def start_ppo(
             "campaign": str(campaign.public_id),
         },
     )
-    if run.config["credit"]["disagreement_penalty"] and reward_model.run.config.get("heads", 1) == 1:
+    if run.config["credit"]["disagreement_penalty"] and reward_model.num_heads == 1:
         raise Refused(
             _("%(reward)s has one head, which disagrees with nobody; set the disagreement penalty to 0.")
             % {"reward": reward_model},

@@ -22,6 +22,12 @@ def signed(value: float | None) -> str:
 
 
 @register.filter
+def unsigned(value: float) -> str:
+    """A figure in reward units that is never negative."""
+    return signed(value).removeprefix("+")
+
+
+@register.filter
 def lowered(value: float) -> str:
     """The same strength, downwards."""
     return signed(-value)

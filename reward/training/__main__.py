@@ -19,5 +19,11 @@ def _explain(run: RunDirectory) -> Outcome:
     return explain_answer(run)
 
 
+def _score(run: RunDirectory) -> Outcome:
+    from reward.training.score_job import score_answers
+
+    return score_answers(run)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv, {"reward.train": _train, "reward.explain": _explain}))
+    sys.exit(main(sys.argv, {"reward.train": _train, "reward.explain": _explain, "reward.score": _score}))

@@ -158,3 +158,22 @@ class ExplainConfig:
         at_least("max_steps", self.max_steps, self.steps)
         at_least("steps_per_forward", self.steps_per_forward, 1)
         above_zero("tolerance", self.tolerance)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreConfig:
+    """How a campaign's answers are scored."""
+
+    tokens_per_forward: int = 4096
+    """Tokens per forward pass, prompts counted once for the answers behind them: fewer need less memory; the result is
+    the same up to rounding. A longer answer goes alone."""
+
+    precision: Literal["auto", "float32", "bfloat16-autocast"] = "float32"
+    """Number format of the backbone's matrix products; auto is bfloat16 where the machine multiplies it itself.
+    Weights and heads are always float32."""
+
+    matmul_precision: Literal["highest", "high", "medium"] = "highest"
+    """Internal precision of float32 matrix products; medium allows bfloat16, much faster on some machines."""
+
+    def __post_init__(self) -> None:
+        at_least("tokens_per_forward", self.tokens_per_forward, 1)

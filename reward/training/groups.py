@@ -96,7 +96,8 @@ def load_groups(path: Path, tokenizer: Tokenizer, *, max_tokens: int) -> Dataset
         TrainingRefused: `bad_groups` (with line numbers), `too_few_rankings` (nothing to train on), `no_heldout_pairs`,
             `prompt_in_both_splits`.
     """
-    groups, num_left_out = _read(path, tokenizer, max_tokens)
+    fitted = [_leave_out_long(group, max_tokens) for group in read_groups(path, tokenizer)]
+    groups, num_left_out = [group for group, _dropped in fitted], sum(dropped for _group, dropped in fitted)
     _refuse_leak(groups)
     train = [group for group in groups if group.split == "train" and (group.pairs or group.verdicts)]
     heldout = [group for group in groups if group.split == "validation" and any(p.outcome for p in group.pairs)]
@@ -112,11 +113,11 @@ def load_groups(path: Path, tokenizer: Tokenizer, *, max_tokens: int) -> Dataset
     return Dataset(train, heldout, num_left_out)
 
 
-def _read(path: Path, tokenizer: Tokenizer, max_tokens: int) -> tuple[list[Group], int]:
+def read_groups(path: Path, tokenizer: Tokenizer) -> list[Group]:
+    """Every line of groups.jsonl, judged or not. Raises TrainingRefused (`bad_groups`, with line numbers)."""
     groups: list[Group] = []
     problems: list[str] = []
     seen: dict[str, int] = {}
-    num_left_out = 0
     for number, line in _lines(path):
         try:
             group = read_group(json.loads(line), tokenizer)
@@ -126,14 +127,12 @@ def _read(path: Path, tokenizer: Tokenizer, max_tokens: int) -> tuple[list[Group
             problems.append(f"line {number}: {error}")
             continue
         seen[group.prompt_id] = number
-        fitting, dropped = _leave_out_long(group, max_tokens)
-        num_left_out += dropped
-        groups.append(fitting)
+        groups.append(group)
     if problems:
         more = f" and {len(problems) - SHOWN_PROBLEMS} more" if len(problems) > SHOWN_PROBLEMS else ""
-        message = f"The file of ranked answers cannot be used: {'; '.join(problems[:SHOWN_PROBLEMS])}{more}."
+        message = f"The file of answers cannot be used: {'; '.join(problems[:SHOWN_PROBLEMS])}{more}."
         raise TrainingRefused(message, code="bad_groups")
-    return groups, num_left_out
+    return groups
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -16,7 +16,7 @@ from annotation.models import Campaign, Completion, Labeler, Purpose
 from annotation.services import NewCompletion, NewPrompt, NewTask, Submission, SubmittedItem
 from policy.models import Checkpoint, Follow, Lineage, WinRateStudy, WinRateTask
 from policy.training.config import PPOConfig
-from reward.models import Explanation, RewardModel, Snapshot
+from reward.models import Explanation, RewardModel, Score, Snapshot
 from reward.training.config import RewardConfig
 from reward.training.configuration import to_dict
 from runs.models import Run, RunArtifact, RunMetric, RunNote
@@ -159,7 +159,8 @@ def add_models(cast: Cast) -> Models:
         "num_train_pairs": 861,
         "num_heldout_pairs": 284,
     }
-    train = _run(cast, "reward.train", f"Reward model on {snapshot}", to_dict(RewardConfig()), metrics=measured)
+    settings = to_dict(RewardConfig(heads=4))
+    train = _run(cast, "reward.train", f"Reward model on {snapshot}", settings, metrics=measured)
     version = RewardModel.objects.create(
         workspace=cast.workspace,
         number=1,
@@ -191,6 +192,7 @@ def add_models(cast: Cast) -> Models:
     failed.save()
     queued = _run(cast, "policy.sample", "Answers for Everyday questions", {}, metrics={}, state=RunState.QUEUED)
     study, explanation = _study(cast, trained, base), _explanation(cast, version)
+    _scores(cast, version, explanation)
     return Models(ppo, failed, queued, snapshot, version, base, trained, study, explanation)
 
 
@@ -245,6 +247,21 @@ def _explanation(cast: Cast, version: RewardModel) -> Explanation:
     }
     run = _run(cast, "reward.explain", f"{version} explains its score of an answer", {}, metrics={})
     return Explanation.objects.create(version=version, completion=completion, run=run, payload=payload)
+
+
+def _scores(cast: Cast, version: RewardModel, explanation: Explanation) -> None:
+    """A run that scored the campaign's answers; the figures are made up, but for the one that is explained."""
+    noise = random.Random(6)
+    answers = list(Completion.objects.filter(prompt__campaign=cast.campaign).order_by("pk"))
+    drawn = {answer: noise.gauss(0.1, 0.7) for answer in answers}
+    drawn[explanation.completion] = (explanation.payload or {})["score"]
+    Score.objects.bulk_create(
+        Score(version=version, completion=answer, score=score, spread=abs(noise.gauss(0.2, 0.1)))
+        for answer, score in drawn.items()
+    )
+    run = _run(cast, "reward.score", f"{version} scores the answers of {cast.campaign}", {}, metrics={})
+    run.context = {"version": str(version.public_id), "campaign": str(cast.campaign.public_id)}
+    run.save()
 
 
 def _ppo(cast: Cast, base: Checkpoint, version: RewardModel) -> Run:

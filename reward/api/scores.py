@@ -1,0 +1,94 @@
+"""Scores of a campaign's answers over the API: asked for by POST, read by GET, the highest first."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework import generics, serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.api.base import CursorPagination
+from accounts.api.person import person
+from accounts.errors import Refused
+from annotation.access import get_campaign
+from reward.access import get_reward_model
+from reward.models import Score
+from reward.scoring import start_scoring
+from runs.api.serializers import RunSerializer
+
+ORDERS = ("score", "spread")
+
+
+class ScoreAnswersSerializer(serializers.Serializer[None]):
+    campaign = serializers.UUIDField()
+    config = serializers.DictField(required=False, help_text="Fields of ScoreConfig that differ from the defaults.")
+
+
+class ScoreQuerySerializer(serializers.Serializer[None]):
+    campaign = serializers.UUIDField(required=False, help_text="Only answers of this campaign.")
+    order = serializers.ChoiceField(ORDERS, default="score", help_text="What the rows fall by.")
+
+
+class ScoreSerializer(serializers.ModelSerializer[Score]):
+    completion = serializers.UUIDField(source="completion.public_id", read_only=True)
+    prompt = serializers.UUIDField(source="completion.prompt.public_id", read_only=True)
+    spread = serializers.FloatField(
+        allow_null=True,
+        read_only=True,
+        help_text="Standard deviation of the heads' scores; null for a version with one head.",
+    )
+
+    class Meta:
+        model = Score
+        fields = ["completion", "prompt", "score", "spread"]
+
+
+class FallingPagination(CursorPagination):
+    """By the value that the request names, from the highest down."""
+
+    def get_ordering(self, request: Request, queryset: QuerySet[Any], view: Any) -> tuple[str, ...]:
+        return (f"-{request.query_params.get('order', 'score')}", "-pk")
+
+
+class RewardModelScore(APIView):
+    @extend_schema(request=ScoreAnswersSerializer, responses={200: RunSerializer, 201: RunSerializer})
+    def post(self, request: Request, public_id: UUID) -> Response:
+        """Score all answers of a campaign: 201 and a queued run, or 200 and the one that is on its way already."""
+        version = get_reward_model(request.user, public_id, do=True)
+        asked = ScoreAnswersSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        campaign = get_campaign(request.user, asked.validated_data["campaign"])
+        started = start_scoring(
+            version=version, campaign=campaign, by=person(request), config=asked.validated_data.get("config")
+        )
+        return Response(RunSerializer(started.run).data, status=201 if started.is_new else 200)
+
+
+@extend_schema_view(get=extend_schema(parameters=[ScoreQuerySerializer]))
+class RewardModelScores(generics.ListAPIView[Score]):
+    """What the version makes of the answers that it has scored: highest score first, or where its heads differ most."""
+
+    serializer_class = ScoreSerializer
+    pagination_class = FallingPagination
+    queryset = Score.objects.none()
+
+    def get_queryset(self) -> QuerySet[Score]:
+        version = get_reward_model(self.request.user, self.kwargs["public_id"])
+        asked = ScoreQuerySerializer(data=self.request.query_params)
+        asked.is_valid(raise_exception=True)
+        scores = version.scores.select_related("completion__prompt")
+        if "campaign" in asked.validated_data:
+            campaign = get_campaign(self.request.user, asked.validated_data["campaign"])
+            scores = scores.filter(completion__prompt__campaign=campaign)
+        if asked.validated_data["order"] == "spread":
+            if version.num_heads == 1:
+                message = _("%(version)s has one head, so there is no spread to order by; order by score.")
+                raise Refused(message % {"version": version}, code="no_spread")
+            scores = scores.filter(spread__isnull=False)
+        return scores

@@ -70,17 +70,20 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
     def make(
         name: str = "run", *, kind: str = "reward.train", inputs: dict[str, Path] | None = None, **config: Any
     ) -> Path:
-        path = tmp_path / name
-        path.mkdir(mode=0o700)
-        spec = {
-            "format": 1, "run": str(uuid.UUID(int=7)), "kind": kind, "attempt": 1, "seed": 3, "config": config,
-            "inputs": {key: {"path": str(value), "sha256": ""} for key, value in (inputs or {}).items()},
-            "threads": 1, "device": "cpu",
-        }  # fmt: skip
-        (path / "run.json").write_text(json.dumps(spec))
-        return path
+        return write_run(tmp_path / name, kind=kind, inputs=inputs, **config)
 
     return make
+
+
+def write_run(path: Path, *, kind: str = "reward.train", inputs: dict[str, Path] | None = None, **config: Any) -> Path:
+    path.mkdir(mode=0o700)
+    spec = {
+        "format": 1, "run": str(uuid.UUID(int=7)), "kind": kind, "attempt": 1, "seed": 3, "config": config,
+        "inputs": {key: {"path": str(value), "sha256": ""} for key, value in (inputs or {}).items()},
+        "threads": 1, "device": "cpu",
+    }  # fmt: skip
+    (path / "run.json").write_text(json.dumps(spec))
+    return path
 
 
 def read_events(run: Path) -> list[dict[str, Any]]:

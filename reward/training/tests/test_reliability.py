@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable
-
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from reward.training.groups import Answer, Group, Pair
 from reward.training.reliability import Reliability, estimate_reliability, labeler_weights
+from reward.training.tests.crowds import HONEST, judge
 
-Numbers = NDArray[np.float64]
-HONEST, BAD = [f"honest {i}" for i in range(7)], [f"bad {i}" for i in range(3)]
-KINDS: dict[str, Callable[[np.random.Generator, Numbers, Numbers], Numbers]] = {
-    "random": lambda rng, quality, length: rng.normal(size=quality.size),
-    "position-biased": lambda rng, quality, length: rng.permutation(quality.size).astype(float),
-    "length-biased": lambda rng, quality, length: length + 0.1 * rng.normal(size=quality.size),
-    "adversarial": lambda rng, quality, length: -quality + 0.6 * rng.gumbel(size=quality.size),
-}
+HONEST_NAMES, BAD_NAMES = [f"honest {i}" for i in range(7)], [f"bad {i}" for i in range(3)]
+KINDS = ("random", "position-biased", "length-biased", "adversarial")
 
 
 def simulate(kind: str, *, prompts: int = 80, seed: int = 1) -> list[Group]:
@@ -29,11 +20,8 @@ def simulate(kind: str, *, prompts: int = 80, seed: int = 1) -> list[Group]:
     for number in range(prompts):
         quality, length = rng.normal(size=(2, 4))
         pairs = []
-        for name in rng.choice([*HONEST, *BAD], 3, replace=False):
-            said = KINDS[kind](rng, quality, length) if name in BAD else quality + 0.6 * rng.gumbel(size=4)
-            for i, j in itertools.combinations(range(4), 2):
-                outcome = 0 if abs(said[i] - said[j]) < 0.15 else int(np.sign(said[i] - said[j]))
-                pairs.append(Pair(i, j, outcome, 1.0, str(name), None))
+        for name in rng.choice([*HONEST_NAMES, *BAD_NAMES], 3, replace=False):
+            pairs += judge(str(name), kind if name in BAD_NAMES else HONEST, rng, quality, length)
         groups.append(Group(str(number), "train", [1], [Answer([5], 1)] * 4, pairs))
     return groups
 
@@ -42,9 +30,9 @@ def simulate(kind: str, *, prompts: int = 80, seed: int = 1) -> list[Group]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_bad_labelers_are_found(kind: str, seed: int) -> None:
     found = estimate_reliability(simulate(kind, seed=seed))
-    assert {name for name, each in found.items() if each.probability < 0.66} == set(BAD)
-    honest = [found[name].weight for name in HONEST]
-    assert max(found[name].weight for name in BAD) < 0.5 * np.mean(honest)
+    assert {name for name, each in found.items() if each.probability < 0.66} == set(BAD_NAMES)
+    honest = [found[name].weight for name in HONEST_NAMES]
+    assert max(found[name].weight for name in BAD_NAMES) < 0.5 * np.mean(honest)
 
 
 def test_one_coin_by_hand() -> None:

@@ -33,6 +33,11 @@ def ranking_pairs(items: Iterable[RankedItem]) -> Iterator[PairOutcome]:
         yield PairOutcome(first, second, (rank_first < rank_second) - (rank_first > rank_second))
 
 
-def counted_rankings(campaign: Campaign, purpose: str = Purpose.COLLECT) -> QuerySet[Ranking]:
-    """The rankings of a campaign that no revision has replaced and whose labeler is not set aside."""
-    return Ranking.objects.counted().filter(task__campaign=campaign, task__purpose=purpose)
+def current_rankings(campaign: Campaign) -> QuerySet[Ranking]:
+    """The collected rankings of a campaign that no revision has replaced."""
+    return Ranking.objects.current().filter(task__campaign=campaign, task__purpose=Purpose.COLLECT)
+
+
+def counted_rankings(campaign: Campaign) -> QuerySet[Ranking]:
+    """Those of `current_rankings` whose labeler is not set aside."""
+    return current_rankings(campaign).counted()

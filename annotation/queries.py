@@ -15,7 +15,7 @@ from accounts.models import User
 from annotation.access import campaigns_worked_by, id_of
 from annotation.agreement import Agreement, agreement_of, majority
 from annotation.models import Campaign, Completion, Exclusion, Labeler, Lease, Prompt, Purpose, Ranking, Task
-from annotation.pairs import counted_rankings, ranking_pairs
+from annotation.pairs import counted_rankings, current_rankings, ranking_pairs
 from annotation.states import LeaseState
 
 Unit = tuple[int, int, int]
@@ -112,8 +112,7 @@ class WithAndWithout(NamedTuple):
 
 def agreement_with_and_without(campaign: Campaign, labeler: Labeler) -> WithAndWithout:
     """What a labeler does to the campaign's agreement, whether they are set aside or not."""
-    current = Ranking.objects.current().filter(task__campaign=campaign, task__purpose=Purpose.COLLECT)
-    votes = _votes(current.filter(Q(pk__in=counted_rankings(campaign)) | Q(labeler=labeler)))
+    votes = _votes(current_rankings(campaign).filter(Q(pk__in=counted_rankings(campaign)) | Q(labeler=labeler)))
     others = [{who: said for who, said in unit.items() if who != labeler.pk} for unit in votes.values()]
     return WithAndWithout(agreement_of(votes.values()), agreement_of(others))
 
@@ -123,7 +122,7 @@ def labeler_stats(campaign: Campaign) -> list[LabelerStats]:
 
     Labelers who are set aside are in it, compared with the others; no one is compared with them.
     """
-    rankings = Ranking.objects.current().filter(task__campaign=campaign, task__purpose=Purpose.COLLECT)
+    rankings = current_rankings(campaign)
     aside = {row.labeler_id: row for row in Exclusion.objects.in_force().filter(campaign=campaign)}
     seconds: dict[int, list[float]] = defaultdict(list)
     num_rankings: dict[int, int] = defaultdict(int)

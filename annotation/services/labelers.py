@@ -10,8 +10,8 @@ from accounts.errors import Conflict, Refused
 from accounts.models import AuditEvent, User, Workspace
 from accounts.text import check_text
 from annotation.models import Campaign, Exclusion, Labeler, LabelerKind
+from annotation.services.campaigns import NAME_MAX_CHARACTERS
 
-NAME_MAX_CHARACTERS = 120
 REASON_MAX_CHARACTERS = 500
 
 

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator
 from itertools import combinations
 from typing import NamedTuple, Protocol
 
-from django.db.models import QuerySet
-
 from annotation.models import Campaign, Purpose, Ranking
+from annotation.querysets import RankingQuerySet
 
 
 class RankedItem(Protocol):
@@ -33,11 +32,11 @@ def ranking_pairs(items: Iterable[RankedItem]) -> Iterator[PairOutcome]:
         yield PairOutcome(first, second, (rank_first < rank_second) - (rank_first > rank_second))
 
 
-def current_rankings(campaign: Campaign) -> QuerySet[Ranking]:
+def current_rankings(campaign: Campaign) -> RankingQuerySet:
     """The collected rankings of a campaign that no revision has replaced."""
     return Ranking.objects.current().filter(task__campaign=campaign, task__purpose=Purpose.COLLECT)
 
 
-def counted_rankings(campaign: Campaign) -> QuerySet[Ranking]:
+def counted_rankings(campaign: Campaign) -> RankingQuerySet:
     """Those of `current_rankings` whose labeler is not set aside."""
     return current_rankings(campaign).counted()

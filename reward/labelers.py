@@ -88,8 +88,8 @@ def _rebuild(campaign: Campaign, by: User | None) -> Rebuilt:
 def holdings(campaign: Campaign, labeler: Labeler) -> list[Holding]:
     """Snapshots of the campaign that hold the labeler's rankings, newest first; three queries."""
     snapshots = list(
-        campaign.snapshots.annotate(num_theirs=Count("rankings", filter=Q(rankings__labeler=labeler)))
-        .filter(num_theirs__gt=0)
+        campaign.snapshots.filter(rankings__labeler=labeler)
+        .annotate(num_theirs=Count("rankings"))
         .prefetch_related("reward_models")
         .order_by("-number")
     )
@@ -124,7 +124,13 @@ def _version(version: RewardModel, labeler: Labeler, runs: list[Run]) -> Version
 
 def voices(snapshot: Snapshot) -> list[Voice]:
     """Whose rankings a snapshot holds, most first; two queries."""
-    counts = Count("rankings", filter=Q(rankings__snapshots=snapshot))
-    labelers = Labeler.objects.annotate(num_in=counts).filter(num_in__gt=0).order_by("-num_in", "name", "pk")
+    found = Labeler.objects.filter(rankings__snapshots=snapshot).annotate(num_in=Count("rankings"))
     aside = {row.labeler_id: row for row in Exclusion.objects.in_force().filter(campaign=snapshot.campaign_id)}
-    return [Voice(labeler, labeler.num_in, aside.get(labeler.pk)) for labeler in labelers]
+    ordered = found.order_by("-num_in", "name", "pk")
+    return [Voice(labeler, labeler.num_in, aside.get(labeler.pk)) for labeler in ordered]
+
+
+def set_aside_in(snapshot: Snapshot) -> list[Labeler]:
+    """Labelers with rankings in a snapshot who are set aside now, by name."""
+    excluded = Exclusion.objects.in_force().filter(campaign=snapshot.campaign_id).values("labeler")
+    return list(Labeler.objects.filter(pk__in=excluded, rankings__snapshots=snapshot).distinct().order_by("name", "pk"))

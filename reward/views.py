@@ -24,7 +24,7 @@ from reward.access import get_reward_model, get_snapshot, reward_models_seen_by,
 from reward.downloads import preference_file
 from reward.evaluation_page import evaluation_page
 from reward.forms import TrainForm
-from reward.labelers import voices
+from reward.labelers import set_aside_in, voices
 from reward.scoring import scoring_part, start_scoring
 from runs.models import Run
 
@@ -46,7 +46,7 @@ def version_list(request: Request) -> HttpResponse:
 def version_detail(request: Request, public_id: UUID) -> HttpResponse:
     version = get_reward_model(request.user, public_id)
     may_ask = bool(roles_of(request.user, version.workspace) & set(RESEARCHES))
-    aside = [voice for voice in voices(version.snapshot) if voice.exclusion is not None]
+    aside = set_aside_in(version.snapshot)
     context = {"version": version, "may_ask": may_ask, "aside": aside, **evaluation_page(version)}
     if may_ask:
         context |= scoring_part(version)
@@ -84,9 +84,8 @@ def version_score(request: Request, public_id: UUID) -> HttpResponse:
 @require_GET
 def snapshot_detail(request: Request, public_id: UUID) -> HttpResponse:
     snapshot = get_snapshot(request.user, public_id)
-    said_by = voices(snapshot)
-    aside = [voice for voice in said_by if voice.exclusion is not None]
-    return render(request, "reward/snapshot_detail.html", {"snapshot": snapshot, "voices": said_by, "aside": aside})
+    context = {"snapshot": snapshot, "voices": voices(snapshot), "aside": set_aside_in(snapshot)}
+    return render(request, "reward/snapshot_detail.html", context)
 
 
 @login_required

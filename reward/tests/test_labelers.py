@@ -17,7 +17,7 @@ from annotation.services import exclude_labeler, readmit_labeler
 from policy.models import Checkpoint
 from policy.services import start_tuning
 from reward.groups import build_groups
-from reward.labelers import Rebuilt, holdings, set_labeler_aside, take_labeler_back, voices
+from reward.labelers import Rebuilt, holdings, set_aside_in, set_labeler_aside, take_labeler_back, voices
 from reward.models import Snapshot
 from reward.services import freeze_snapshot
 from tests.cast import Cast, api, make_campaign, make_labeler, make_prompt, make_task, rank_task
@@ -75,6 +75,8 @@ def test_set_aside_a_labeler_counts_for_nothing_and_the_snapshot_is_rebuilt(cast
     assert (second.number, second.num_rankings, second.num_pairs, second.num_heldout_pairs) == (2, 4, 12, 12)
     assert labelers_in(second) == {crowd.alice, crowd.bob}
     assert labelers_in(first) == {crowd.alice, crowd.bob, crowd.mallory}, "a snapshot never changes"
+    assert [(voice.labeler, voice.num_rankings) for voice in voices(second)] == [(crowd.alice, 2), (crowd.bob, 2)]
+    assert (set_aside_in(first), set_aside_in(second)) == ([crowd.mallory], [])
     assert agreement(crowd.campaign).alpha == second.agreement_alpha
     # Alice and Bob differ on 2 of 12 pairs; of their 24 words 14 are for the older answer.
     assert second.agreement_alpha == pytest.approx(1 - 23 * 2 / (14 * 10))

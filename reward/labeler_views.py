@@ -52,18 +52,19 @@ def _detail(request: Request, campaign: Campaign, labeler: Labeler, form: SetAsi
 def labeler_set_aside(request: Request, public_id: UUID, labeler_id: UUID) -> HttpResponse:
     campaign = get_campaign(request.user, public_id, manage=True)
     labeler = get_labeler(campaign, labeler_id)
-    form = SetAsideForm(request.POST)
+    form, refused = SetAsideForm(request.POST), None
     if form.is_valid():
         try:
             rebuilt = set_labeler_aside(
                 campaign=campaign, labeler=labeler, by=request.user, reason=form.cleaned_data["reason"]
             )
         except Refused as error:
-            form.add_error(None, str(error))
+            refused = error
         else:
             _tell(request, _("What %(name)s ranked here counts no more.") % {"name": labeler}, rebuilt)
             return redirect("reward:labeler-detail", public_id=public_id, labeler_id=labeler_id)
-    return render(request, "reward/labeler_detail.html", _detail(request, campaign, labeler, form), status=422)
+    context = {**_detail(request, campaign, labeler, form), "refused": refused}
+    return render(request, "reward/labeler_detail.html", context, status=refused.status if refused else 422)
 
 
 @login_required

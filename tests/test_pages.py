@@ -405,6 +405,8 @@ def test_a_labeler_is_set_aside_and_taken_back_on_their_page(cast: Cast, ids: di
     assert "Picks &lt;b&gt;at random&lt;/b&gt;." in told
     assert "counts no more" in told
     assert "set aside" not in signed_in(cast.labeler).get(reverse("home")).content.decode(), "it is not for labelers"
+    twice = client.post(address("reward:labeler-set-aside", "labeler", ids), {"reason": "Again."})
+    assert (twice.status_code, "labeler_excluded" in twice.content.decode()) == (409, True)
     client.post(address("reward:labeler-take-back", "labeler", ids))
     assert "Take back" not in client.get(page).content.decode()
     again = client.post(address("reward:labeler-take-back", "labeler", ids), follow=True)

@@ -50,6 +50,12 @@ class Cast:
     elsewhere: Workspace
     """Charlie's."""
 
+    @property
+    def everybody(self) -> dict[str, User | None]:
+        """One of each: the roles of the workspace, a labeler, the outsider, and nobody."""
+        names = ("owner", "manager", "researcher", "alice", "charlie")
+        return {**{name: getattr(self, name) for name in names}, "nobody": None}
+
     def labeler(self, user: User) -> Labeler:
         return labeler_for(workspace=self.workspace, user=user)
 

@@ -29,18 +29,10 @@ class Scene:
     reward_model: RewardModel
     theirs: RewardModel
 
-    @property
-    def roles(self) -> dict[str, User | None]:
-        cast = self.cast
-        return {"owner": cast.owner, "manager": cast.manager, "researcher": cast.researcher} | {
-            "alice": cast.alice,
-            "charlie": cast.charlie,
-            "nobody": None,
-        }
-
     def statuses(self, method: str, url: str, body: dict[str, Any] | None = None) -> dict[str, int]:
         return {
-            role: getattr(api(user), method)(url, body, format="json").status_code for role, user in self.roles.items()
+            role: getattr(api(user), method)(url, body, format="json").status_code
+            for role, user in self.cast.everybody.items()
         }
 
 
@@ -106,7 +98,7 @@ def test_researchers_freeze_and_others_may_not(scene: Scene) -> None:
     Snapshot.objects.filter(campaign=scene.campaign).update(sha256="0" * 64)  # so that a freeze would add one
     body = {"campaign": str(scene.campaign.public_id)}
     for role, status in {"manager": 403, "alice": 404, "charlie": 404, "nobody": 401}.items():
-        assert api(scene.roles[role]).post(SNAPSHOTS, body, format="json").status_code == status
+        assert api(scene.cast.everybody[role]).post(SNAPSHOTS, body, format="json").status_code == status
     assert scene.campaign.snapshots.count() == 1
 
     made = [api(user).post(SNAPSHOTS, body, format="json") for user in (scene.cast.researcher, scene.cast.owner)]
@@ -120,7 +112,7 @@ def test_researchers_train_and_others_may_not(scene: Scene) -> None:
     before = Run.objects.count()
     body = {"base": scene.base.uri, "config": {"epochs": 2}, "seed": 4}
     for role, status in {"manager": 403, "alice": 404, "charlie": 404, "nobody": 401}.items():
-        assert api(scene.roles[role]).post(url, body, format="json").status_code == status
+        assert api(scene.cast.everybody[role]).post(url, body, format="json").status_code == status
     assert Run.objects.count() == before
 
     for user in (scene.cast.researcher, scene.cast.owner):

@@ -107,11 +107,7 @@ def test_a_version_of_another_workspace_is_refused(cast: Cast, version: RewardMo
 def test_staff_read_and_researchers_ask_over_the_api(cast: Cast, version: RewardModel, completion: Completion) -> None:
     url = f"/api/v1/completions/{completion.public_id}/explanations/"
     body = {"reward_model": str(version.public_id)}
-    roles = {"owner": cast.owner, "manager": cast.manager, "researcher": cast.researcher} | {
-        "alice": cast.alice,
-        "charlie": cast.charlie,
-        "nobody": None,
-    }
+    roles = cast.everybody
     reads = {role: api(user).get(url).status_code for role, user in roles.items()}
     refused = {
         role: api(roles[role]).post(url, body, format="json").status_code for role in ("manager", "alice", "charlie")

@@ -101,6 +101,7 @@ def test_taken_back_the_rankings_are_what_they_were(cast: Cast, crowd: Crowd) ->
 
     assert rebuilt.snapshot is not None
     assert (rebuilt.snapshot.number, rebuilt.snapshot.sha256) == (3, first.sha256)
+    assert set_aside_in(first) == []
     exclusion = Exclusion.objects.get()
     assert (exclusion.created_by, exclusion.lifted_by) == (cast.manager, cast.owner)
     assert exclusion.lifted_at is not None
@@ -228,20 +229,15 @@ def test_holdings_take_as_many_queries_for_three_snapshots_as_for_one(
     assert num_queries() == once
 
 
-def roles(cast: Cast) -> dict[str, User | None]:
-    named = {name: getattr(cast, name) for name in ("owner", "manager", "researcher", "alice", "charlie")}
-    return {**named, "nobody": None}
-
-
 def test_the_api_shows_staff_and_lets_managers_decide(cast: Cast, crowd: Crowd) -> None:
     freeze_snapshot(campaign=crowd.campaign, by=cast.researcher)
     url = f"/api/v1/campaigns/{crowd.campaign.public_id}/labelers/{crowd.mallory.public_id}/"
-    seen = {role: api(user).get(url).status_code for role, user in roles(cast).items()}
+    seen = {role: api(user).get(url).status_code for role, user in cast.everybody.items()}
     assert seen == {"owner": 200, "manager": 200, "researcher": 200, "alice": 404, "charlie": 404, "nobody": 401}
     body = {"reason": "Says the opposite."}
     for role, status in {"researcher": 403, "alice": 404, "charlie": 404, "nobody": 401}.items():
-        assert api(roles(cast)[role]).post(f"{url}exclusion/", body, format="json").status_code == status
-        assert api(roles(cast)[role]).delete(f"{url}exclusion/").status_code == status
+        assert api(cast.everybody[role]).post(f"{url}exclusion/", body, format="json").status_code == status
+        assert api(cast.everybody[role]).delete(f"{url}exclusion/").status_code == status
     assert not Exclusion.objects.exists()
 
     made = api(cast.manager).post(f"{url}exclusion/", body, format="json")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from django.utils.translation import gettext_lazy as _
 
-from runs.metric_texts import HELP, NATS, NATS_PER_SEQUENCE, NATS_PER_TOKEN, SECONDS, SHARE, TOKENS, MetricHelp
+from runs.metric_texts import HELP, MetricHelp
+from runs.metric_texts.words import NATS, NATS_PER_SEQUENCE, NATS_PER_TOKEN, SECONDS, SHARE, TOKENS
 
 __all__ = ["FIRST", "MAIN", "MetricHelp", "in_reading_order", "metric_help"]
 

@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 from runs.metric_help import FIRST
 from runs.metric_texts import HELP
+from runs.metric_texts.ppo import PPO
+from runs.metric_texts.reward import REWARD_MODEL
+from runs.metric_texts.tuning import TUNING
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "metrics.md"
 
@@ -39,6 +42,10 @@ def test_the_page_says_the_documents_unit_and_healthy_range() -> None:
 
 def test_the_reading_order_names_only_known_metrics() -> None:
     assert set(FIRST) <= set(HELP)
+
+
+def test_no_metric_is_explained_twice() -> None:
+    assert len(HELP) == len(PPO) + len(TUNING) + len(REWARD_MODEL)
 
 
 def test_no_two_metrics_share_a_title() -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from django.db.models import Count, OuterRef, Subquery
 
-from annotation.models import Completion, LabelerKind, RankingItem
+from annotation.models import Completion, LabelerKind, Ranking, RankingItem
 from reward.models import Explanation, RewardModel, Score
 
 LEVELS = 6
@@ -127,10 +127,10 @@ def version_rows(completion: Completion) -> list[VersionRow]:
 
 
 def places(completion: Completion) -> list[Place]:
-    """Where the answer was ranked, the best first; in one query, and without names."""
+    """Where the answer was ranked by those who count, the best first; in one query, and without names."""
     shown = RankingItem.objects.filter(ranking=OuterRef("ranking")).order_by().values("ranking")
     counted = (
-        RankingItem.objects.filter(completion=completion, ranking__superseded_by__isnull=True)
+        RankingItem.objects.filter(completion=completion, ranking__in=Ranking.objects.counted())
         .annotate(num_answers=Subquery(shown.annotate(n=Count("pk")).values("n")))
         .order_by()
         .values_list("rank", "num_answers", "ranking__labeler__kind")

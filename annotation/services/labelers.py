@@ -25,8 +25,9 @@ def labeler_for(*, workspace: Workspace, user: User) -> Labeler:
 
 @transaction.atomic
 def exclude_labeler(*, campaign: Campaign, labeler: Labeler, by: User | None, reason: str) -> Exclusion:
-    """Set a labeler aside: what they ranked in the campaign, and go on to rank, counts for no figure and no snapshot.
+    """Set a labeler aside: what they ranked in the campaign, and go on to rank, counts no more.
 
+    Agreement, win rates and new snapshots leave it out; the campaign's progress does not: it was said.
     Nothing is deleted; snapshots and models made before stay as they are. A seat is taken away by `remove_member`.
     An archived campaign allows it too: its rankings do not change, only what is made of them.
 

@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from annotation.models import Completion
+from annotation.services import exclude_labeler
 from policy.models import Checkpoint
 from reward.completion_page import LEVELS, places
 from reward.explanations import start_explanation
@@ -158,6 +159,8 @@ def test_places_are_counted_by_rank_and_kind_of_labeler(cast: Cast, version: Rew
     assert said(there) == [(1, 3, 1), (2, 3, 1)]
     assert said(nowhere) == [(None, 3, 2)]
     assert not {"Alice", "Bob"} & set(re.findall(r"\w+", page(cast, there)))
+    exclude_labeler(campaign=campaign, labeler=cast.labeler(cast.bob), by=cast.manager, reason="Too fast.")
+    assert said(there) == [(2, 3, 1)]
 
 
 def test_more_versions_and_rankings_need_no_more_queries(

@@ -21,7 +21,7 @@ from reward.training.groups import Dataset, Group, Pair
 from reward.training.objective import Objective
 from reward.training.precision import multiplies_bfloat16
 from reward.training.probe import fit_probe
-from reward.training.reward_model import RewardModel
+from reward.training.reward_model import Pooling, RewardModel
 from reward.training.trainer import Progress, make_optimizer, train
 
 RECIPE = RewardConfig(
@@ -29,6 +29,7 @@ RECIPE = RewardConfig(
     backbone_layers=20,
     train_layers=6,
     probe_l2=0.1,
+    pooling="last-and-mean",
     epochs=1,
     groups_per_step=2,
     groups_per_forward=1,
@@ -95,18 +96,18 @@ def majorities(groups: Sequence[Group]) -> list[Group]:
     return [group for group in reduced if group.pairs]
 
 
-def start(base: Path, *, seed: int, layers: int | None) -> RewardModel:
-    model = RewardModel.from_base(base, seed=seed, head_std=RECIPE.head_init_std, layers=layers)
+def start(base: Path, *, seed: int, layers: int | None, pooling: Pooling = RECIPE.pooling) -> RewardModel:
+    model = RewardModel.from_base(base, seed=seed, head_std=RECIPE.head_init_std, layers=layers, pooling=pooling)
     if multiplies_bfloat16("cpu"):
         model.autocast_dtype = torch.bfloat16
     return model
 
 
 class Features:
-    """Hidden states of answers at a model's start, computed once per prompt: splits share most of their prompts."""
+    """What a model makes of answers at its start, computed once per prompt: splits share most of their prompts."""
 
-    def __init__(self, base: Path, *, layers: int | None) -> None:
-        self.model = start(base, seed=0, layers=layers)
+    def __init__(self, base: Path, *, layers: int | None, pooling: Pooling) -> None:
+        self.model = start(base, seed=0, layers=layers, pooling=pooling)
         self._known: dict[tuple[str, int], torch.Tensor] = {}
 
     @property
@@ -115,7 +116,7 @@ class Features:
         return int(self.model.backbone.config.max_position_embeddings)  # type: ignore[union-attr, arg-type]
 
     def of(self, groups: Sequence[Group]) -> torch.Tensor:
-        """[A, D] for the answers of `groups` laid end to end."""
+        """[A, F] for the answers of `groups` laid end to end."""
         for group in groups:
             key = group.prompt_id, len(group.answers)
             if key not in self._known:
@@ -123,8 +124,13 @@ class Features:
         return torch.cat([self._known[group.prompt_id, len(group.answers)] for group in groups])
 
 
-def fit(base: Path, features: Features, groups: Sequence[Group], *, seed: int, config: RewardConfig) -> RewardModel:
-    """Train as `reward.training.job` does: the probe first, then the last layers."""
+class Started(NamedTuple):
+    model: RewardModel
+    objective: Objective
+
+
+def started(base: Path, features: Features, groups: Sequence[Group], *, seed: int, config: RewardConfig) -> Started:
+    """As `reward.training.job` starts: the head is a probe of frozen features."""
     model = start(base, seed=seed, layers=config.backbone_layers)
     model.train_only_last(config.train_layers)
     objective = Objective(config.objective, groups, seed=seed)
@@ -133,14 +139,18 @@ def fit(base: Path, features: Features, groups: Sequence[Group], *, seed: int, c
     with torch.no_grad():
         model.head_weight.copy_(probe.head_weight)
         model.log_tie.copy_(probe.log_tie)
-    optimizer = make_optimizer(model, config)
+    return Started(model, objective)
+
+
+def tune(found: Started, groups: Sequence[Group], *, seed: int, config: RewardConfig) -> None:
+    """The last layers and the head, as `reward.training.job` trains them."""
+    optimizer = make_optimizer(found.model, config)
     steps = train(
-        model=model, optimizer=optimizer, groups=groups, objective=objective, config=config, seed=seed,
+        model=found.model, optimizer=optimizer, groups=groups, objective=found.objective, config=config, seed=seed,
         progress=Progress(),
     )  # fmt: skip
     for _step in steps:
         pass
-    return model
 
 
 @torch.no_grad()
@@ -149,16 +159,18 @@ def scores_of(model: RewardModel, groups: Sequence[Group]) -> list[Numbers]:
 
 
 def judge(base: Path, split: Split, *, seed: int, own: Features, frozen: Features) -> dict[str, Any]:
-    """One row: the model, its three floors, the ceiling, and how surely each floor is beaten."""
+    """One row: the model before and after its layers are trained, three floors, the ceiling, how sure the leads are."""
     from reward.training import floors
     from reward.training.calibration import calibration
 
-    started = time.monotonic()
-    model = fit(base, own, split.train, seed=seed, config=recipe_for(base))
-    scores = scores_of(model, split.heldout)
-    seconds = time.monotonic() - started
+    begun, config = time.monotonic(), recipe_for(base)
+    found = started(base, own, split.train, seed=seed, config=config)
+    before = scores_of(found.model, split.heldout)
+    tune(found, split.train, seed=seed, config=config)
+    scores = scores_of(found.model, split.heldout)
+    seconds = time.monotonic() - begun
     samples = RECIPE.bootstrap_samples
-    found = evaluation.accuracy(split.heldout, scores, samples=samples, seed=seed)
+    accuracy = evaluation.accuracy(split.heldout, scores, samples=samples, seed=seed)
     fitted = majorities(split.train)
     length = evaluation.length_floor(split.train, split.heldout)
     sign = 1 if length.longer_wins else -1
@@ -170,8 +182,10 @@ def judge(base: Path, split: Split, *, seed: int, own: Features, frozen: Feature
         ),
     }
     row: dict[str, Any] = {
-        "accuracy": found.value, "low": found.low, "high": found.high, "num_heldout_pairs": found.num_pairs,
-        "num_heldout_prompts": found.num_prompts, "num_train_prompts": len(split.train),
+        "accuracy": accuracy.value, "low": accuracy.low, "high": accuracy.high,
+        "accuracy_before_tuning": evaluation.accuracy(split.heldout, before, samples=1, seed=seed).value,
+        "num_heldout_pairs": accuracy.num_pairs, "num_heldout_prompts": accuracy.num_prompts,
+        "num_train_prompts": len(split.train),
         "num_left_out_answers": split.num_left_out, "human": ceiling(split),
         "ece": calibration(split.heldout, scores).ece, "seconds": round(seconds, 1),
     }  # fmt: skip

@@ -89,7 +89,8 @@ def measure(options: argparse.Namespace, base: Path) -> Iterator[dict[str, Any]]
 
     config = recipe_for(base)
     for name in options.sets:
-        own, frozen = Features(base, layers=config.backbone_layers), Features(base, layers=None)
+        own = Features(base, layers=config.backbone_layers, pooling=config.pooling)
+        frozen = Features(base, layers=None, pooling="last")
         for seed in options.seeds:
             rows = read_set(name, options.data / FOLDERS[name], validation=VALIDATION, seed=seed, limit=options.limit)
             data = dataset(rows, own.model.tokenizer, max_tokens=min(config.max_tokens, own.longest))

@@ -11,7 +11,7 @@ from gpu_ops.dispatch import path
 from gpu_ops.linear_logp import LinearLogp, linear_logp
 from gpu_ops.linear_ppo_loss import LinearPPO, PPOLossMetrics, linear_ppo_loss
 from gpu_ops.linear_ppo_loss.module import LMHeadPPOLoss
-from gpu_ops.pooling import last_token_scores
+from gpu_ops.pooling import last_states, linear_scores, span_means
 from gpu_ops.preferences import grouped_preference_loss, plackett_luce_loss
 from gpu_ops.values import GAE, ValueLoss, gae, value_loss, whiten
 
@@ -24,11 +24,13 @@ __all__ = [
     "ValueLoss",
     "gae",
     "grouped_preference_loss",
-    "last_token_scores",
+    "last_states",
     "linear_logp",
     "linear_ppo_loss",
+    "linear_scores",
     "path",
     "plackett_luce_loss",
+    "span_means",
     "value_loss",
     "whiten",
 ]

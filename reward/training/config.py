@@ -83,6 +83,10 @@ class RewardConfig:
     """Keep only the first so many transformer layers and read the score there; empty keeps all. The middle layers of a
     language model often know more about an answer than the last ones, and cost less."""
 
+    pooling: Literal["last", "last-and-mean"] = "last"
+    """Hidden states that the head reads of an answer: its last token's, or that and the mean over all of its tokens.
+    The mean helps where an answer is good for what it says all along, as arguments are."""
+
     warmup_fraction: float = 0.1
     """Share of the steps in which the learning rate rises linearly; then it falls linearly to zero."""
 

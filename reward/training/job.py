@@ -88,6 +88,7 @@ def _start(run: RunDirectory, config: RewardConfig) -> RewardModel:
             heads=config.heads,
             head_std=config.head_init_std,
             layers=config.backbone_layers,
+            pooling=config.pooling,
         )
         model.train_only_last(config.train_layers)
     except ValueError as error:

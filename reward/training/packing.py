@@ -62,6 +62,11 @@ class Pack(NamedTuple):
     last: Tensor
     blocks: tuple[Block, ...]
 
+    @property
+    def first(self) -> Tensor:
+        """[A] int64, the place of each answer's first token."""
+        return torch.cat([block.table[:, 0] for block in self.blocks])
+
 
 def pack(groups: Iterable[Prefixed], device: torch.device | str = "cpu") -> Pack:
     """Lay groups end to end, answers in order.

@@ -1,7 +1,8 @@
-"""A reward model: a decoder's backbone and one or more scalar heads read at an answer's last token.
+"""A reward model: a decoder's backbone and one or more scalar heads on what it makes of an answer.
 
-A answers, D hidden, M heads. Answers are packed behind their prompts (`reward.training.packing`): no padding has to be
-recognised and a prompt is computed once. The language-model head is never computed.
+A answers, D hidden, M heads, F features of an answer: D of its last token, with the mean over its tokens 2 D. Answers
+are packed behind their prompts (`reward.training.packing`): no padding has to be recognised and a prompt is computed
+once. The language-model head is never computed.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from safetensors import SafetensorError
@@ -17,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoModel
 
-from gpu_ops import last_token_scores
+from gpu_ops import last_states, linear_scores, span_means
 from reward.training.files import replace_json
 from reward.training.language_model import (
     Tokenizer,
@@ -31,6 +32,8 @@ from reward.training.objective import Learned
 from reward.training.packing import Pack, Prefixed, pack, use_packed_attention
 from reward.training.rundir import TrainingRefused
 
+Pooling = Literal["last", "last-and-mean"]
+
 
 class RewardModel(nn.Module):
     """Scores of answers, in reward units (nats of log-odds that one answer is preferred to another).
@@ -41,13 +44,16 @@ class RewardModel(nn.Module):
 
     head_bias: Tensor
 
-    def __init__(self, backbone: nn.Module, tokenizer: Tokenizer, *, heads: int = 1) -> None:
+    def __init__(self, backbone: nn.Module, tokenizer: Tokenizer, *, heads: int = 1, pooling: Pooling = "last") -> None:
         super().__init__()
+        if pooling not in get_args(Pooling):
+            raise ValueError(f"pooling must be one of {', '.join(get_args(Pooling))}, not {pooling!r}")
         hidden_size = int(backbone.config.hidden_size)  # type: ignore[union-attr, arg-type]
+        self.pooling = pooling
         use_packed_attention(backbone)
         self.backbone = backbone
         self.tokenizer = tokenizer
-        self.head_weight = nn.Parameter(torch.zeros(heads, hidden_size))
+        self.head_weight = nn.Parameter(torch.zeros(heads, hidden_size * (2 if pooling == "last-and-mean" else 1)))
         # A constant cancels in every comparison, so it is set after training and never learned.
         self.register_buffer("head_bias", torch.zeros(heads))
         self.log_tie = nn.Parameter(torch.zeros(1))
@@ -59,13 +65,21 @@ class RewardModel(nn.Module):
 
     @classmethod
     def from_base(
-        cls, path: str | Path, *, seed: int, heads: int = 1, head_std: float | None = None, layers: int | None = None
+        cls,
+        path: str | Path,
+        *,
+        seed: int,
+        heads: int = 1,
+        head_std: float | None = None,
+        layers: int | None = None,
+        pooling: Pooling = "last",
     ) -> RewardModel:
         """Start from a language model: its backbone in float32 and random heads without bias.
 
         Args:
-            head_std: None is 1/sqrt(D + 1), the summarisation papers' choice, for hidden states of unit variance.
+            head_std: None is 1/sqrt(F + 1), the summarisation papers' choice, for hidden states of unit variance.
             layers: keep only the first so many transformer layers, followed by the final norm; None keeps all.
+            pooling: what the heads read of an answer.
 
         Raises:
             ValueError: more layers than the model has, or a model whose answers cannot be packed.
@@ -75,7 +89,7 @@ class RewardModel(nn.Module):
         use_pad_token(backbone, tokenizer)
         if layers is not None:
             _keep_first(backbone, layers)
-        model = cls(backbone, tokenizer, heads=heads)
+        model = cls(backbone, tokenizer, heads=heads, pooling=pooling)
         generator = torch.Generator().manual_seed(seed)
         std = 1 / math.sqrt(model.head_weight.shape[1] + 1) if head_std is None else head_std
         with torch.no_grad():
@@ -92,7 +106,9 @@ class RewardModel(nn.Module):
             raise TrainingRefused(message, code="not_a_reward_model")
         try:
             head = load_file(path / "head.safetensors")
-            model = cls.from_base(path, seed=0, heads=head["bias"].numel())
+            # Models written before there was a choice read the last token.
+            pooling = meta.get("pooling", "last")
+            model = cls.from_base(path, seed=0, heads=head["bias"].numel(), pooling=pooling)
             with torch.no_grad():
                 model.head_weight.copy_(head["weight"])
                 model.head_bias.copy_(head["bias"])
@@ -122,6 +138,7 @@ class RewardModel(nn.Module):
             "score_std": self.score_std,
             "tie_strength": self.tie_strength,
             "acceptable_score": self.acceptable_score,
+            "pooling": self.pooling,
             "eos_required": True,
         }
         replace_json(path / "plumbline.json", {"format": 1, **described})
@@ -151,7 +168,7 @@ class RewardModel(nn.Module):
         Args:
             embeddings: [1, N, D], read in place of the embeddings of the row's ids.
         """
-        return last_token_scores(self._hidden(row, embeddings), row.last, self.head_weight, self.head_bias)
+        return linear_scores(self._features(row, embeddings), self.head_weight, self.head_bias)
 
     def members(self, groups: Sequence[Prefixed]) -> Tensor:
         """[A, M] float32 scores by each head, every answer (EOS included) scored once, with gradient."""
@@ -164,9 +181,15 @@ class RewardModel(nn.Module):
 
     @torch.no_grad()
     def features(self, groups: Sequence[Prefixed]) -> Tensor:
-        """[A, D] float32 hidden states of each answer's last token: what the heads read. Without gradient."""
-        row = pack(groups, self.head_weight.device)
-        return self._hidden(row)[row.last].float()
+        """[A, F] float32, what the heads read of each answer. Without gradient."""
+        return self._features(pack(groups, self.head_weight.device))
+
+    def _features(self, row: Pack, embeddings: Tensor | None = None) -> Tensor:
+        hidden = self._hidden(row, embeddings)
+        last = last_states(hidden, row.last)
+        if self.pooling == "last":
+            return last
+        return torch.cat([last, span_means(hidden, row.first, row.last)], dim=1)
 
     def _hidden(self, row: Pack, embeddings: Tensor | None = None) -> Tensor:
         """[N, D], the final hidden state of every token of the row."""

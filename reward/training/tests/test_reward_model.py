@@ -11,7 +11,7 @@ import torch
 
 from reward.training.language_model import load_policy
 from reward.training.packing import Prefixed
-from reward.training.reward_model import RewardModel
+from reward.training.reward_model import Pooling, RewardModel
 from reward.training.rundir import TrainingRefused
 
 SEQUENCES = [[1, 70, 71, 2], [1, 80, 2], [1, 70, 71, 72, 73, 74, 75, 76, 77, 78, 79, 2], [5]]
@@ -49,7 +49,44 @@ def test_a_backbone_of_fewer_layers_is_the_models_own_first_layers(tiny: Path, t
         assert torch.equal(again.score(GROUPS), scores)
 
 
-def test_an_answers_score_does_not_depend_on_its_company(model: RewardModel) -> None:
+def test_a_mean_over_the_answers_tokens_is_read_beside_its_last_token(tiny: Path, tmp_path: Path) -> None:
+    policy, _ = load_policy(tiny)
+    model = RewardModel.from_base(tiny, seed=0, pooling="last-and-mean")
+    last_weight, mean_weight = model.head_weight[0].chunk(2)
+    with torch.no_grad():
+        scores = model.score(GROUPS)
+        features = model.features(GROUPS)
+        for sequence, score in zip(SEQUENCES, scores, strict=True):
+            hidden = policy(torch.tensor([sequence]), output_hidden_states=True).hidden_states[-1][0]
+            answer = hidden[-1:] if len(sequence) == 1 else hidden[1:]
+            expected = float(answer[-1] @ last_weight + answer.mean(dim=0) @ mean_weight)
+            assert float(score) == pytest.approx(expected, abs=1e-5)
+        torch.testing.assert_close(features @ model.head_weight[0], scores)
+    model.save(tmp_path / "rm", meta={})
+    with torch.no_grad():
+        assert torch.equal(RewardModel.load(tmp_path / "rm").score(GROUPS), scores)
+
+
+def test_a_saved_model_that_reads_answers_in_an_unknown_way_is_refused(model: RewardModel, tmp_path: Path) -> None:
+    model.save(tmp_path / "rm", meta={})
+    meta = json.loads((tmp_path / "rm" / "plumbline.json").read_text())
+    for pooling, reason in (("max", "must be one of last, last-and-mean"), ("last-and-mean", "size")):
+        (tmp_path / "rm" / "plumbline.json").write_text(json.dumps({**meta, "pooling": pooling}))
+        with pytest.raises(TrainingRefused, match=reason) as refused:
+            RewardModel.load(tmp_path / "rm")
+        assert refused.value.code == "model_unreadable"
+
+
+@pytest.mark.parametrize("pooling", ["last", "last-and-mean"])
+def test_an_answers_score_does_not_depend_on_its_company(pooling: Pooling, tiny: Path) -> None:
+    model = RewardModel.from_base(tiny, seed=0, pooling=pooling)
+    each = [Prefixed(group.prompt, [answer]) for group in GROUPS for answer in group.answers]
+    with torch.no_grad():
+        together, alone = model.score(GROUPS), torch.cat([model.score([one]) for one in each])
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-5)
+
+
+def test_an_answer_behind_its_prompt_scores_as_their_whole_sequence(model: RewardModel) -> None:
     with torch.no_grad():
         together, alone = model.score(GROUPS), torch.cat([model.score([Prefixed([], [s])]) for s in SEQUENCES])
     torch.testing.assert_close(together, alone, rtol=0, atol=1e-5)

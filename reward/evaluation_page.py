@@ -85,6 +85,7 @@ def evaluation_page(version: RewardModel) -> dict[str, Any]:
         ],
         "histogram": _histogram(found["scores"]),
         "labelers": [{**row, "name": names.get(row["labeler"], row["labeler"][:8])} for row in found["labelers"]],
+        "num_doubtful": sum(row.get("is_doubtful", False) for row in found["labelers"]),
         "couples": _couples(found["disagreements"]),
     }
 

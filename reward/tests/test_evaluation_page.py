@@ -52,7 +52,7 @@ def evaluated(campaign: Any) -> dict[str, Any]:
     lengths = [np.array([float(answer.characters) for answer in group.answers]) for group in groups]
     found = Measured(
         scores=scores, spread=[], floors={"length": lengths}, train_scores=np.array([0.0, 1.0]), longer_wins=True,
-        threshold=0.0, reliability={},
+        threshold=0.0, reliability={}, weights={},
     )  # fmt: skip
     return report(groups, found, samples=50, seed=0)
 
@@ -72,6 +72,15 @@ def test_a_version_that_fails_says_so_in_red_and_hostile_answers_stay_text(cast:
     assert text.count('name="couple"') == len(couples(version)) == 4
     assert "<script>alert(1)" not in text
     assert cast.labeler(cast.alice).name in text
+
+
+def test_labelers_hardly_better_than_a_coin_are_counted_and_marked(cast: Cast, version: RewardModel) -> None:
+    assert "hardly better than a coin" not in page(cast, version)
+    version.evaluation["labelers"][0] |= {"reliability": 0.41, "is_doubtful": True, "weight": 1.0}
+    version.save()
+    text = page(cast, version)
+    assert "1 labeler is hardly better than a coin." in text
+    assert text.count('<span class="tag bad">41.0 %</span>') == 1
 
 
 def test_a_version_without_an_evaluation_still_has_its_page(cast: Cast, version: RewardModel) -> None:

@@ -23,8 +23,9 @@ class ObjectiveConfig:
     """Soft labels: how likely a preference of strength 1 to 4 is to be right; the rest counts for the other answer."""
 
     reliability: Literal["equal", "agreement"] = "equal"
-    """Weight of each labeler. agreement estimates from the training rankings how often each names the better answer
-    (Dawid and Skene 1979), so that careless and hostile labelers count for little or nothing."""
+    """Weight of each labeler. How often each names the better answer is estimated from the training rankings (Dawid and
+    Skene 1979) and shown in any case; with agreement careless and hostile labelers count for little or nothing, and so
+    do people who honestly see it unlike most. Where every answer has one labeler it changes nothing."""
 
     anchor_weight: float = 0.5
     """Weight of "none is acceptable" and "cannot be ranked" beside the preferences: such answers score below a learned

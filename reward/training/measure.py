@@ -59,6 +59,7 @@ def measure(
         longer_wins=length.longer_wins,
         threshold=model.tie_strength if config.objective.likelihood == "rao-kupper" else 0.0,
         reliability=objective.reliability,
+        weights=objective.weights,
     )
     written = report(dataset.heldout, found, samples=config.bootstrap_samples, seed=run.spec.seed)
     metrics = _metrics(model, dataset, objective, members, written)

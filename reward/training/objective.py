@@ -22,7 +22,7 @@ from gpu_ops import grouped_preference_loss, plackett_luce_loss
 from reward.training.config import ObjectiveConfig
 from reward.training.groups import Group
 from reward.training.orders import orders_of
-from reward.training.reliability import Reliability, estimate_reliability, labeler_weights
+from reward.training.reliability import estimate_reliability, labeler_weights
 
 
 class Learned(NamedTuple):
@@ -85,10 +85,8 @@ class Objective:
         self.heads = heads
         self.seed = seed
         self.learns_ties = config.likelihood in ("davidson", "rao-kupper")
-        self.reliability: dict[str, Reliability] = {}
-        if config.reliability == "agreement":
-            self.reliability = estimate_reliability(groups)
-        self._weights = labeler_weights(self.reliability)
+        self.reliability = estimate_reliability(groups)
+        self.weights = labeler_weights(self.reliability) if config.reliability == "agreement" else {}
         verdicts = {verdict.acceptable for group in groups for verdict in group.verdicts}
         # With words of one kind only the anchor would drift away from the answers for ever.
         self.uses_anchor = config.anchor_weight > 0 and verdicts == {True, False}
@@ -149,7 +147,7 @@ class Objective:
         return torch.from_numpy(np.stack(counts))
 
     def _weight(self, labeler: str, weight: float) -> float:
-        return weight * self._weights.get(labeler, 1.0)
+        return weight * self.weights.get(labeler, 1.0)
 
     def _preferences(self, groups: Sequence[Group]) -> Iterator[Word]:
         margins, certainties = (0.0, *self.config.margins), (1.0, *self.config.certainties)

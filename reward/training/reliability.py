@@ -20,6 +20,8 @@ from reward.training.groups import Group
 
 PRIOR_RIGHT, PRIOR_WRONG = 3.0, 1.0
 """Pseudo-counts: a labeler of whom nothing is known is right three times of four."""
+DOUBTFUL, LEAST_SHARED = 0.65, 20
+"""Who names the better answer less often is hardly better than a coin, if so many preferences of theirs show it."""
 START = 0.8
 MAX_ITERATIONS = 500
 TOLERANCE = 1e-6
@@ -37,6 +39,10 @@ class Reliability(NamedTuple):
     def weight(self) -> float:
         """Log-odds of being right, the weight of a vote under this model; nothing from a coin on."""
         return max(0.0, float(np.log(self.probability / (1 - self.probability))))
+
+    @property
+    def is_doubtful(self) -> bool:
+        return self.probability < DOUBTFUL and self.num_shared >= LEAST_SHARED
 
 
 class _Votes(NamedTuple):

@@ -41,6 +41,8 @@ class Measured(NamedTuple):
     threshold: float
     """Rao and Kupper's eta; 0 for other likelihoods."""
     reliability: Mapping[str, Reliability]
+    weights: Mapping[str, float]
+    """What a word of a labeler weighed in training, 1 where the labeler is not named."""
 
 
 def report(groups: Sequence[Group], found: Measured, *, samples: int, seed: int) -> dict[str, Any]:
@@ -200,7 +202,8 @@ def _labelers(groups: Sequence[Group], found: Measured) -> list[dict[str, Any]]:
                 "accuracy": hit / count if count else None,
                 "num_pairs": count,
                 "reliability": None if known is None else known.probability,
-                "weight": None if known is None else known.weight,
+                "is_doubtful": known is not None and known.is_doubtful,
+                "weight": None if known is None else found.weights.get(labeler, 1.0),
             }
         )
     return rows

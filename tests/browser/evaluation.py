@@ -40,6 +40,6 @@ def evaluation_of(campaign: Campaign, labelers: list[Labeler]) -> dict[str, Any]
     }
     found = Measured(
         scores=scores, spread=[], floors={"length": lengths, "bag_of_words": floors, "probe": scores},
-        train_scores=rng.normal(size=400), longer_wins=True, threshold=0.0, reliability=reliability,
+        train_scores=rng.normal(size=400), longer_wins=True, threshold=0.0, reliability=reliability, weights={},
     )  # fmt: skip
     return report(groups, found, samples=500, seed=0)

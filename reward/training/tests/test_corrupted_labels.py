@@ -18,7 +18,6 @@ import pytest
 
 from reward.training.groups import Pair
 from reward.training.job import train_reward_model
-from reward.training.reliability import PRIOR_RIGHT, PRIOR_WRONG
 from reward.training.rundir import RunDirectory
 from reward.training.tests.conftest import write_groups, write_run
 from reward.training.tests.crowds import HONEST, Numbers, judge
@@ -28,8 +27,6 @@ SEED = 9
 NUM_TRAIN, NUM_HELDOUT, NUM_ANSWERS, NUM_VOTES = 300, 150, 4, 4
 NUM_LABELERS, NUM_BAD = 20, 6
 MOST_LOST = 0.02
-UNKNOWN = PRIOR_RIGHT / (PRIOR_RIGHT + PRIOR_WRONG)
-"""How far a labeler is believed of whom nothing is known."""
 VOCABULARY = WORDS.split()[:12]
 KINDS = ("random", "position-biased in one order", "length-biased", "adversarial")
 CREWS = {
@@ -59,10 +56,10 @@ class Answers(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """metrics: of the outcome. reliability: by labeler, None for those who judged held-out prompts only."""
+    """metrics: of the outcome. doubtful: labelers who are hardly better than a coin, by the evaluation."""
 
     metrics: dict[str, float | None]
-    reliability: dict[str, float | None]
+    doubtful: set[str]
 
     @property
     def accuracy(self) -> float:
@@ -143,7 +140,7 @@ def finish(path: Path) -> Trained:
     outcome = train_reward_model(run)
     run.close()
     report = json.loads(outcome.artifacts["evaluation"].read_text())
-    return Trained(dict(outcome.metrics), {row["labeler"]: row["reliability"] for row in report["labelers"]})
+    return Trained(dict(outcome.metrics), {row["labeler"] for row in report["labelers"] if row["is_doubtful"]})
 
 
 def bad_labelers(crew: str) -> set[str]:
@@ -173,13 +170,15 @@ def test_accuracy_stays_within_two_points_of_clean_labels_and_bad_labelers_are_f
     clean, corrupted = trained("clean", "equal"), trained(crew, "agreement")
 
     assert corrupted.accuracy >= clean.accuracy - MOST_LOST
-    found = {labeler for labeler, eta in corrupted.reliability.items() if eta is not None and eta < UNKNOWN}
-    assert found == bad_labelers(crew)
+    assert corrupted.doubtful == bad_labelers(crew)
 
 
 @pytest.mark.parametrize("crew", ["length-biased", "adversarial"])
 def test_the_same_labels_cost_more_than_two_points_when_all_labelers_count_equally(trained: Train, crew: str) -> None:
-    assert trained(crew, "equal").accuracy < trained("clean", "equal").accuracy - MOST_LOST
+    corrupted, clean = trained(crew, "equal"), trained("clean", "equal")
+    assert corrupted.accuracy < clean.accuracy - MOST_LOST
+    assert corrupted.doubtful == bad_labelers(crew)
+    assert clean.doubtful == set()
 
 
 def test_held_out_pairs_are_many_and_length_says_nothing_of_them(trained: Train) -> None:

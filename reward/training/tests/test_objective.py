@@ -124,6 +124,15 @@ def test_a_hostile_labelers_words_count_for_nothing() -> None:
     assert found == pytest.approx(davidson(0.5, 1), rel=1e-3)  # mean weight 1 over all four words
 
 
+def test_reliability_is_told_where_all_labelers_count_equally_too() -> None:
+    groups = hostile_groups()
+    objective = Objective(ObjectiveConfig(), groups)
+    found = float(objective.loss(SCORES[:2, None], groups[:1], TIE, denominator=1))
+    assert objective.reliability["hostile"].is_doubtful
+    assert not objective.reliability["ann"].is_doubtful
+    assert found == pytest.approx((3 * davidson(0.5, 1) + davidson(-0.5, 1)) / 4, rel=1e-6)
+
+
 def test_heads_see_their_own_resample_of_the_prompts() -> None:
     """Each head's gradient is a whole number of times that of the plain loss; on average once."""
     groups = [group(str(number), 2, pair(0, 1, 1)) for number in range(200)]

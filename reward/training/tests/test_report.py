@@ -28,7 +28,7 @@ def written(groups: list[Group], scores: list[Numbers], **changes: Any) -> dict[
     floors = {"length": [np.array([float(a.characters) for a in g.answers]) for g in groups]}
     found = Measured(
         scores=scores, spread=[], floors=floors, train_scores=np.array([-1.0, 0.0, 1.0]), longer_wins=True,
-        threshold=0.0, reliability={},
+        threshold=0.0, reliability={}, weights={},
     )  # fmt: skip
     return report(groups, found._replace(**changes), samples=300, seed=0)
 
@@ -108,12 +108,14 @@ def test_worst_disagreements_come_first_and_agreement_never() -> None:
 
 
 def test_labelers_stand_with_their_reliability_even_without_held_out_words() -> None:
-    known = {"zoe": Reliability(0.4, 12, 10)}
-    rows = written([group("a", (0, 1, 1, "ann"))], [RIGHT], reliability=known)["labelers"]
-    assert [(row["labeler"], row["accuracy"], row["reliability"]) for row in rows] == [
-        ("ann", 1.0, None),
-        ("zoe", None, 0.4),
+    known = {"zoe": Reliability(0.4, 60, 50), "yan": Reliability(0.8, 60, 50)}
+    rows = written([group("a", (0, 1, 1, "ann"))], [RIGHT], reliability=known, weights={"zoe": 0.0})["labelers"]
+    assert [(row["labeler"], row["accuracy"], row["reliability"], row["weight"]) for row in rows] == [
+        ("ann", 1.0, None, None),
+        ("yan", None, 0.8, 1.0),
+        ("zoe", None, 0.4, 0.0),
     ]
+    assert [row["labeler"] for row in rows if row["is_doubtful"]] == ["zoe"]
 
 
 def test_it_is_plain_json_whatever_the_scores() -> None:

@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+IDS_IN_USE = 512
 SIDES = ("ours", "trl", "trl_checkpointing")
 SHAPES: dict[str, dict[str, Any]] = {
     "smollm2": {"vocab_size": 49152, "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30,
@@ -70,9 +71,13 @@ class Cost(NamedTuple):
 
 
 def examples(work: Work, vocabulary: int, count: int, *, offset: int) -> list[Example]:
-    """Random prompts; an answer with more even token ids is better, so there is something to learn."""
+    """Random prompts; an answer with more even token ids is better, so there is something to learn.
+
+    Ids are drawn from a small part of a large vocabulary: of ids that training has not shown nobody can know anything.
+    """
     import torch
 
+    vocabulary = min(vocabulary, IDS_IN_USE)
     made = []
     for number in range(count):
         source = torch.Generator().manual_seed(work.seed * 1_000_003 + offset + number)

@@ -62,6 +62,23 @@ def scoring_runs(version: RewardModel) -> QuerySet[Run]:
     return runs.order_by("-pk")
 
 
+def scores_of(version: RewardModel, *, campaign: Campaign | None, has_spread: bool) -> QuerySet[Score]:
+    """What the version makes of a campaign's answers, or of all; with their answers and prompts.
+
+    Raises:
+        Refused: `has_spread` of a version with one head (`no_spread`).
+    """
+    scores = version.scores.select_related("completion__prompt")
+    if campaign is not None:
+        scores = scores.filter(completion__prompt__campaign=campaign)
+    if not has_spread:
+        return scores
+    if version.num_heads == 1:
+        message = _("%(version)s has one head, so there is no spread to order by; order by score.")
+        raise Refused(message % {"version": version}, code="no_spread")
+    return scores.filter(spread__isnull=False)
+
+
 def scoring_part(version: RewardModel) -> dict[str, Any]:
     """What the version's page needs to offer it: campaigns, the version's own first, and the newest runs."""
     own = version.snapshot.campaign_id

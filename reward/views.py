@@ -25,6 +25,7 @@ from reward.downloads import preference_file
 from reward.evaluation_page import evaluation_page
 from reward.forms import TrainForm
 from reward.labelers import set_aside_in, voices
+from reward.scores_page import scores_page
 from reward.scoring import scoring_part, start_scoring
 from runs.models import Run
 
@@ -47,7 +48,8 @@ def version_detail(request: Request, public_id: UUID) -> HttpResponse:
     version = get_reward_model(request.user, public_id)
     may_ask = bool(roles_of(request.user, version.workspace) & set(RESEARCHES))
     aside = set_aside_in(version.snapshot)
-    context = {"version": version, "may_ask": may_ask, "aside": aside, **evaluation_page(version)}
+    context = {"version": version, "may_ask": may_ask, "aside": aside, "has_scores": version.scores.exists()}
+    context |= evaluation_page(version)
     if may_ask:
         context |= scoring_part(version)
     return render(request, "reward/version_detail.html", context)
@@ -78,6 +80,16 @@ def version_score(request: Request, public_id: UUID) -> HttpResponse:
         messages.error(request, str(error))
         return redirect("reward:version-detail", public_id=public_id)
     return redirect("runs:run-detail", public_id=run.public_id)
+
+
+@login_required
+@require_GET
+def version_scores(request: Request, public_id: UUID) -> HttpResponse:
+    version = get_reward_model(request.user, public_id)
+    asked = request.GET
+    campaign = get_campaign(request.user, asked["campaign"]) if asked.get("campaign") else None
+    context = scores_page(version, order=asked.get("order"), campaign=campaign, page=asked.get("page"))
+    return render(request, "reward/version_scores.html", context)
 
 
 @login_required

@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
-from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import generics, serializers
 from rest_framework.request import Request
@@ -15,11 +14,10 @@ from rest_framework.views import APIView
 
 from accounts.api.base import CursorPagination
 from accounts.api.person import person
-from accounts.errors import Refused
 from annotation.access import get_campaign
 from reward.access import get_reward_model
 from reward.models import Score
-from reward.scoring import start_scoring
+from reward.scoring import scores_of, start_scoring
 from runs.api.serializers import RunSerializer
 
 ORDERS = ("score", "spread")
@@ -82,13 +80,6 @@ class RewardModelScores(generics.ListAPIView[Score]):
         version = get_reward_model(self.request.user, self.kwargs["public_id"])
         asked = ScoreQuerySerializer(data=self.request.query_params)
         asked.is_valid(raise_exception=True)
-        scores = version.scores.select_related("completion__prompt")
-        if "campaign" in asked.validated_data:
-            campaign = get_campaign(self.request.user, asked.validated_data["campaign"])
-            scores = scores.filter(completion__prompt__campaign=campaign)
-        if asked.validated_data["order"] == "spread":
-            if version.num_heads == 1:
-                message = _("%(version)s has one head, so there is no spread to order by; order by score.")
-                raise Refused(message % {"version": version}, code="no_spread")
-            scores = scores.filter(spread__isnull=False)
-        return scores
+        named = asked.validated_data.get("campaign")
+        campaign = get_campaign(self.request.user, named) if named else None
+        return scores_of(version, campaign=campaign, has_spread=asked.validated_data["order"] == "spread")

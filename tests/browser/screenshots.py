@@ -84,6 +84,7 @@ def test_take_pictures(live_server: object, chromium: Browser) -> None:
         "run-failed": (cast.manager, reverse("runs:run-detail", args=[models.failed.public_id])),
         "reward": (cast.researcher, reverse("reward:version-list")),
         "reward-version": (cast.researcher, reverse("reward:version-detail", args=[models.version.public_id])),
+        "scores": (cast.researcher, reverse("reward:version-scores", args=[models.version.public_id])),
         "snapshot": (cast.researcher, reverse("reward:snapshot-detail", args=[models.snapshot.public_id])),
         "completion": (
             cast.researcher,

@@ -47,6 +47,7 @@ def main_pages(cast: Cast) -> dict[User | None, list[str]]:
             *(reverse("runs:run-detail", args=[run.public_id]) for run in (models.ppo, models.failed)),
             reverse("reward:version-list"),
             reverse("reward:version-detail", args=[models.version.public_id]),
+            reverse("reward:version-scores", args=[models.version.public_id]),
             reverse("reward:snapshot-detail", args=[models.snapshot.public_id]),
             reverse("reward:completion-detail", args=[models.explanation.completion.public_id]),
             reverse("reward:train", args=campaign),

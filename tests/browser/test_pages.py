@@ -44,6 +44,7 @@ def test_no_page_scrolls_sideways_on_a_phone(
             reverse("runs:run-detail", args=[models.ppo.public_id]),
             reverse("reward:version-list"),
             reverse("reward:version-detail", args=[models.version.public_id]),
+            reverse("reward:version-scores", args=[models.version.public_id]),
             reverse("reward:completion-detail", args=[models.explanation.completion.public_id]),
             reverse("reward:train", args=campaign),
             reverse("policy:checkpoint-list"),

@@ -4,9 +4,10 @@ A group is a prompt and K answers that people ranked. Each step trains on one gr
 ours and K(K-1)/2 examples of TRL's, the same optimizer and rate, every parameter, float32. Each side runs in a process
 of its own.
 
-    python benchmarks/reward_step.py                          # the shape of SmolLM2-135M
-    python benchmarks/reward_step.py --model stories260K      # the shape of stories260K, and enough steps to learn
+    python benchmarks/reward_step.py                          # the shape of SmolLM2-135M, random weights
+    python benchmarks/reward_step.py --model stories260K      # the shape of stories260K
     python benchmarks/reward_step.py --model FOLDER --json    # any model of the transformers library
+    python benchmarks/reward_step.py --checkpointing          # TRL with gradient checkpointing as well
 """
 
 from __future__ import annotations
@@ -276,13 +277,14 @@ def as_text(work: Work, found: dict[str, dict[str, Any] | None]) -> str:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", default="smollm2", help=f"{', '.join(SHAPES)} (random weights), or a folder")
-    parser.add_argument("--groups", type=int, help="training groups, one a step (default: 6, 300 for stories260K)")
+    parser.add_argument("--groups", type=int, help="training groups, one a step (default: 24, 300 for stories260K)")
     parser.add_argument("--heldout", type=int, default=24, help="groups behind the accuracy (default %(default)s)")
     parser.add_argument("--answers", type=int, default=4, help="answers of a group (default %(default)s)")
     parser.add_argument("--prompt-tokens", type=int, default=256)
     parser.add_argument("--answer-tokens", type=int, default=64)
-    parser.add_argument("--learning-rate", type=float, help="default: 1e-5, 1e-3 for stories260K")
+    parser.add_argument("--learning-rate", type=float, help="default: 3e-4, 1e-3 for stories260K")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--checkpointing", action="store_true", help="a third row: TRL with gradient checkpointing")
     parser.add_argument("--json", action="store_true", help="JSON on stdout instead of the table")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -300,13 +302,14 @@ def main() -> None:
         return
     is_small = options.model == "stories260K"
     work = Work(
-        model=options.model, groups=options.groups or (300 if is_small else 6), heldout=options.heldout,
+        model=options.model, groups=options.groups or (300 if is_small else 24), heldout=options.heldout,
         answers=options.answers, prompt_tokens=options.prompt_tokens, answer_tokens=options.answer_tokens,
-        learning_rate=options.learning_rate or (1e-3 if is_small else 1e-5), threads=options.threads,
+        learning_rate=options.learning_rate or (1e-3 if is_small else 3e-4), threads=options.threads,
     )  # fmt: skip
+    sides = SIDES if options.checkpointing else SIDES[:2]
     with tempfile.TemporaryDirectory() as made:
         folder = build_model(work, Path(made))
-        found = {side: measure(side, work, folder) for side in SIDES}
+        found = {side: measure(side, work, folder) for side in sides}
     print(json.dumps(found, indent=1) if options.json else as_text(work, found))
 
 

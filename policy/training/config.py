@@ -104,6 +104,11 @@ class KLConfig:
 class CreditConfig:
     """From scores to advantages."""
 
+    estimator: Literal["gae", "rloo", "grpo"] = "gae"
+    """What tells how much better an answer is than expected: gae asks the value head at every token; rloo and grpo
+    compare the answers to a prompt with each other, so they need several and no value head. rloo takes the mean of the
+    others from an answer's reward; grpo takes the mean of all and divides by their standard deviation."""
+
     missing_eos_penalty: float = 1.0
     """Reward units taken from an answer that was cut off before EOS."""
 
@@ -140,6 +145,11 @@ class CreditConfig:
             above_zero("reward_clip", self.reward_clip)
         for name in ("gamma", "lam"):
             _share(name, getattr(self, name))
+
+    @property
+    def has_critic(self) -> bool:
+        """Whether the value head is asked, and so trained."""
+        return self.estimator == "gae"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,6 +287,11 @@ class PPOConfig:
             raise ValueError(
                 f"answers_per_step ({self.answers_per_step}) must be a multiple of"
                 f" answers_per_prompt ({self.answers_per_prompt})"
+            )
+        if not self.credit.has_critic and self.answers_per_prompt < 2:
+            raise ValueError(
+                f"estimator {self.credit.estimator} compares the answers to a prompt with each other, so "
+                f"answers_per_prompt ({self.answers_per_prompt}) must be at least 2"
             )
         if self.update.mini_batches > self.answers_per_step:
             raise ValueError(

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gpu_ops import gae, whiten
+from gpu_ops import whiten
+from policy.training.advantages import estimate
 from policy.training.config import CreditConfig
 from policy.training.rollout import Judged, Rollout
 
@@ -42,16 +43,22 @@ class Credit(NamedTuple):
     """No gradient; 0 where masked."""
 
     advantages: Tensor  # [B, R] whitened where configured
-    returns: Tensor  # [B, R] reward units, what the value head learns
+    returns: Tensor  # [B, R] reward units, what a critic learns
     shaped: Tensor  # [B] reward units: less the disagreement, scaled, clipped, less a missing EOS; without KL
     clipped_share: float  # of scaled scores
     raw_advantage_std: float  # reward units, before whitening
 
 
 def assign_credit(
-    judged: Judged, rollout: Rollout, *, kl_coefficient: float, moments: RunningMoments, config: CreditConfig
+    judged: Judged,
+    rollout: Rollout,
+    *,
+    kl_coefficient: float,
+    moments: RunningMoments,
+    answers_per_prompt: int,
+    config: CreditConfig,
 ) -> Credit:
-    """r_t = -coefficient (logp_t - ref_logp_t), plus the shaped score at the last real token; then GAE and whitening.
+    """r_t = -coefficient (logp_t - ref_logp_t), plus the shaped score at the last real token; advantages; whitening.
 
     KL is k1 at the drawn tokens, in nats: unbiased, and its gradient through the reward is that of the KL.
     The score is the heads' mean less `disagreement_penalty` times their standard deviation (Zhai et al. 2023).
@@ -61,15 +68,12 @@ def assign_credit(
         scores = scores - config.disagreement_penalty * judged.disagreement
     shaped, clipped_share = shape_scores(scores, rollout.finished, moments=moments, config=config)
     rewards = token_rewards(shaped, judged, rollout.mask, kl_coefficient=kl_coefficient)
-    bootstrap = None
-    if config.bootstrap_truncated:
-        bootstrap = judged.last_values.masked_fill(rollout.finished, 0.0)
-    estimated = gae(rewards, judged.values, rollout.mask, gamma=config.gamma, lam=config.lam, bootstrap=bootstrap)
-    advantages = estimated.advantages
+    found = estimate(rewards, judged, rollout, answers_per_prompt=answers_per_prompt, config=config)
+    advantages = found.advantages
     std = float(advantages[rollout.mask].std()) if int(rollout.mask.sum()) > 1 else 0.0
     if config.whiten:
         advantages = whiten(advantages, rollout.mask)
-    return Credit(advantages, estimated.returns, shaped, clipped_share, std)
+    return Credit(advantages, found.returns, shaped, clipped_share, std)
 
 
 def shape_scores(

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gpu_ops import LinearPPO, linear_ppo_loss, value_loss
+from gpu_ops import LinearPPO, ValueLoss, linear_ppo_loss, value_loss
 from policy.training.config import PPOConfig, UpdateConfig
 from policy.training.credit import Credit
 from policy.training.randomness import generator
@@ -136,18 +136,14 @@ def _accumulate(
         states = response_states(policy, batch)
         check_finite(states)
         ppo = _policy_loss(policy, states, batch, judged, credit, config, tokens)
-        value = value_loss(
-            unflatten(policy.value_head(states).squeeze(1), batch.mask),
-            judged.values[batch.rows],
-            credit.returns[batch.rows],
-            batch.mask,
-            clip=config.update.value_clip,
-            denominator=tokens,
-        )
-        (ppo.loss + config.update.value_coefficient * value.loss).backward()  # type: ignore[no-untyped-call]
+        loss = ppo.loss
+        if config.credit.has_critic:
+            value = _value_loss(policy, states, batch, judged, credit, config.update, tokens)
+            loss = loss + config.update.value_coefficient * value.loss
+            sums["value_loss"] += float(value.loss.detach()) * tokens
+            sums["value_clip_fraction"] += float(value.clip_fraction_sum)
+        loss.backward()  # type: ignore[no-untyped-call]
         sums["policy_loss"] += float(ppo.loss.detach()) * tokens
-        sums["value_loss"] += float(value.loss.detach()) * tokens
-        sums["value_clip_fraction"] += float(value.clip_fraction_sum)
         for name in ("approx_kl_k1", "approx_kl_k3", "clip_fraction", "clamped"):
             sums[name] += float(getattr(ppo.metrics, name))
         ratio_max = max(ratio_max, float(ppo.metrics.ratio_max))
@@ -182,6 +178,26 @@ def _policy_loss(
         entropy_coef=update.entropy_coefficient,
         kl_coef=kl.loss_coefficient,
         kl_kind=kl.loss_kind,
+        denominator=tokens,
+    )
+
+
+def _value_loss(
+    policy: Policy,
+    states: Tensor,
+    batch: MicroBatch,
+    judged: Judged,
+    credit: Credit,
+    update: UpdateConfig,
+    tokens: int,
+) -> ValueLoss:
+    """gpu_ops' loss of one micro-batch. states: [N, D]; tokens: of the whole mini-batch."""
+    return value_loss(
+        unflatten(policy.value_head(states).squeeze(1), batch.mask),
+        judged.values[batch.rows],
+        credit.returns[batch.rows],
+        batch.mask,
+        clip=update.value_clip,
         denominator=tokens,
     )
 

@@ -93,7 +93,14 @@ def train(
 
         # 3. Credit: from scores of answers to advantages of tokens.
         coefficient = state.controller.coefficient
-        credit = assign_credit(judged, rollout, kl_coefficient=coefficient, moments=state.moments, config=config.credit)
+        credit = assign_credit(
+            judged,
+            rollout,
+            kl_coefficient=coefficient,
+            moments=state.moments,
+            answers_per_prompt=config.answers_per_prompt,
+            config=config.credit,
+        )
         clock.lap("credit")
 
         # 4. Learn: update policy and value head.

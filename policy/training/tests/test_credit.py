@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from policy.training.config import CreditConfig
-from policy.training.credit import RunningMoments, assign_credit, shape_scores, token_rewards
+from policy.training.credit import Credit, RunningMoments, assign_credit, shape_scores, token_rewards
 from policy.training.rollout import Judged, Rollout
 
 FINISHED = torch.tensor([True, False, True])
@@ -32,6 +32,12 @@ def judged() -> Judged:
     )
 
 
+def credited(of: Judged, config: CreditConfig, *, kl_coefficient: float = 0.1) -> Credit:
+    return assign_credit(
+        of, rollout(), kl_coefficient=kl_coefficient, moments=RunningMoments(), answers_per_prompt=1, config=config
+    )
+
+
 def test_score_lands_on_the_last_real_token_and_kl_on_every_one() -> None:
     rewards = token_rewards(torch.tensor([1.0, 2.0, 3.0]), judged(), rollout().mask, kl_coefficient=0.1)
 
@@ -53,7 +59,7 @@ def test_disagreement_lowers_the_score_before_it_is_scaled() -> None:
     differing = judged()._replace(disagreement=torch.tensor([0.0, 0.5, 1.0]))
 
     def shaped(of: Judged) -> list[float]:
-        return assign_credit(of, rollout(), kl_coefficient=0.1, moments=RunningMoments(), config=config).shaped.tolist()
+        return credited(of, config).shaped.tolist()
 
     assert shaped(differing) == [3.0, 3.0, 3.0]  # 3 × (1 − 0, 2 − 1, 3 − 2)
     assert shaped(judged()) == [3.0, 6.0, 9.0]
@@ -79,14 +85,14 @@ def test_running_std_scales_scores() -> None:
 def test_only_cut_off_answers_are_bootstrapped() -> None:
     config = plain(whiten=False, lam=1.0, bootstrap_truncated=True)
 
-    credit = assign_credit(judged(), rollout(), kl_coefficient=0.0, moments=RunningMoments(), config=config)
+    credit = credited(judged(), config, kl_coefficient=0.0)
 
     expected = torch.tensor([[1.0, 0, 0], [2.5, 2.5, 2.5], [3.0, 3.0, 0]])
     torch.testing.assert_close(credit.returns, expected)
 
 
 def test_whitened_advantages_have_mean_0_and_variance_1_over_real_tokens() -> None:
-    credit = assign_credit(judged(), rollout(), kl_coefficient=0.1, moments=RunningMoments(), config=plain())
+    credit = credited(judged(), plain())
 
     real = credit.advantages[rollout().mask]
     assert float(real.mean()) == pytest.approx(0, abs=1e-6)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from typing import Literal
 
 import pytest
 import torch
@@ -55,6 +56,29 @@ def test_share_of_even_tokens_rises_under_ppo(train_layers: int | None, reached:
     assert statistics.mean(reward[-3:]) > reached
     assert 0 < told[-1].values["kl_nats_per_sequence"] < 10
     assert all(step.values["skipped_updates"] == 0 for step in told)
+
+
+@pytest.mark.parametrize("estimator", ["rloo", "grpo"])
+def test_share_of_even_tokens_rises_without_a_critic_and_the_value_head_is_left_alone(
+    estimator: Literal["rloo", "grpo"],
+) -> None:
+    settings = config(
+        steps=20,
+        answers_per_step=64,
+        answers_per_prompt=8,
+        update=UpdateConfig(epochs=4, learning_rate=3e-3, micro_batch_size=64, value_coefficient=1.0),
+        credit=CreditConfig(estimator=estimator, missing_eos_penalty=0.0),
+        kl=KLConfig(coefficient=0.01, leash_kl_nats_per_sequence=None),
+    )
+    policy = Policy(build_llama())
+
+    told, _ = run(policy, settings)
+
+    reward = [step.values["reward_mean"] for step in told]
+    assert statistics.mean(reward[:2]) < 0.58
+    assert statistics.mean(reward[-3:]) > 0.8
+    assert not any(bool(parameter.any()) for parameter in policy.value_head.parameters())
+    assert all(step.values["value_loss"] == 0 for step in told)
 
 
 def two_minds(groups: Sequence[Prefixed]) -> Tensor:

@@ -45,7 +45,12 @@ def ours(policy: Policy) -> dict[str, Tensor]:
     batches = [make_micro_batch(policy, rollout, torch.tensor(rows)) for rows in ([0, 1], [2])]
     judged = judge(policy, rollout, batches, SCORES[:, None], temperature=CONFIG.temperature)
     credit = assign_credit(
-        judged, rollout, kl_coefficient=CONFIG.kl.coefficient, moments=RunningMoments(), config=CONFIG.credit
+        judged,
+        rollout,
+        kl_coefficient=CONFIG.kl.coefficient,
+        moments=RunningMoments(),
+        answers_per_prompt=1,
+        config=CONFIG.credit,
     )
     moved(policy, 0.02, seed=2)
     terms = _accumulate(policy, batches, judged, credit, CONFIG)

@@ -174,8 +174,8 @@ class UpdateConfig:
     warmup_steps: int = 0
     """PPO steps in which the learning rates rise linearly."""
 
-    decay: bool = False
-    """Let the learning rates fall linearly to a tenth over the run."""
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """How the learning rates go on after the rise: they stay, or fall to a tenth over the rest of the run."""
 
     adam_eps: float = 1e-5
     """AdamW's epsilon."""

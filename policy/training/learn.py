@@ -22,7 +22,6 @@ RATIO_TOLERANCE = {False: 1e-4, True: 2e-2}
 """How far the first ratio may be from 1: plain float32 matmuls of any internal precision, and bfloat16 autocast."""
 
 MAX_SKIPPED_IN_A_ROW = 3
-FINAL_RATE = 0.1
 
 SUMMED = (
     "policy_loss",
@@ -60,7 +59,7 @@ class Terms(NamedTuple):
 
 
 def make_optimizer(policy: Policy, config: UpdateConfig) -> torch.optim.AdamW:
-    """AdamW over what is trained; the value head has its own learning rate. `set_learning_rates` sets both."""
+    """AdamW over what is trained; the value head has its own learning rate. `schedule` sets both."""
     head = set(policy.value_head.parameters())
     groups = [
         {"params": [p for _, p in policy.trained() if p not in head], "lr": config.learning_rate},
@@ -69,19 +68,6 @@ def make_optimizer(policy: Policy, config: UpdateConfig) -> torch.optim.AdamW:
     return torch.optim.AdamW(
         groups, betas=config.adam_betas, eps=config.adam_eps, weight_decay=config.weight_decay, fused=True
     )
-
-
-def set_learning_rates(optimizer: torch.optim.Optimizer, config: PPOConfig, step: int) -> float:
-    """Linear warm-up, then constant or linear decay to a tenth; `step` counts from 1. Returns the policy's rate."""
-    update = config.update
-    factor = min(1.0, step / (update.warmup_steps + 1))
-    if update.decay and step > update.warmup_steps:
-        span = max(1, config.steps - update.warmup_steps - 1)
-        factor = 1 - (1 - FINAL_RATE) * (step - update.warmup_steps - 1) / span
-    rates = (update.learning_rate * factor, update.value_learning_rate * factor)
-    for group, rate in zip(optimizer.param_groups, rates, strict=True):
-        group["lr"] = rate
-    return rates[0]
 
 
 def learn(

@@ -16,10 +16,11 @@ from torch import Tensor
 from policy.training.config import PPOConfig
 from policy.training.credit import RunningMoments, assign_credit
 from policy.training.kl import KLController, make_controller
-from policy.training.learn import check_finite, learn, make_optimizer, set_learning_rates
+from policy.training.learn import check_finite, learn, make_optimizer
 from policy.training.randomness import generator
 from policy.training.rollout import Rollout, judge, make_micro_batch, make_rollout, plan_rows
 from policy.training.sampling import Draw, Request, sample
+from policy.training.schedule import set_learning_rates
 from policy.training.tell import Seconds, step_metrics
 from policy.training.trunk import Policy
 from reward.training.packing import Prefixed, by_prompt

@@ -204,6 +204,9 @@ class UpdateConfig:
     value_coefficient: float = 0.1
     """Weight of the value loss, whose gradient also reaches the shared trunk."""
 
+    critic_warmup_steps: int = 0
+    """PPO steps at the start in which only the value head learns, so that the first advantages are not noise."""
+
     entropy_coefficient: float = 0.0
     """Reward for entropy, per nat."""
 
@@ -212,7 +215,14 @@ class UpdateConfig:
             at_least(name, getattr(self, name), 1)
         for name in ("learning_rate", "value_learning_rate", "adam_eps", "max_grad_norm"):
             above_zero(name, getattr(self, name))
-        for name in ("warmup_steps", "weight_decay", "value_coefficient", "entropy_coefficient", "clip_high"):
+        for name in (
+            "warmup_steps",
+            "critic_warmup_steps",
+            "weight_decay",
+            "value_coefficient",
+            "entropy_coefficient",
+            "clip_high",
+        ):
             at_least(name, getattr(self, name), 0)
         if not 0 <= self.clip_low < 1:
             raise ValueError(f"clip_low ({self.clip_low}) must be at least 0 and below 1")
@@ -292,6 +302,11 @@ class PPOConfig:
             raise ValueError(
                 f"estimator {self.credit.estimator} compares the answers to a prompt with each other, so "
                 f"answers_per_prompt ({self.answers_per_prompt}) must be at least 2"
+            )
+        if not self.credit.has_critic and self.update.critic_warmup_steps:
+            raise ValueError(
+                f"estimator {self.credit.estimator} has no critic, so critic_warmup_steps"
+                f" ({self.update.critic_warmup_steps}) must be 0"
             )
         if self.update.mini_batches > self.answers_per_step:
             raise ValueError(

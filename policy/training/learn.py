@@ -93,10 +93,11 @@ def learn(
     """
     learned, in_a_row = Learned(), skipped_before
     limit = config.kl.stop_update_nats_per_token
+    only_critic = step <= config.update.critic_warmup_steps
     for epoch in range(config.update.epochs):
         order = torch.randperm(len(mini_batches), generator=generator(seed, "order", step, epoch))
         for index in order.tolist():
-            terms = _accumulate(policy, mini_batches[index], judged, credit, config)
+            terms = _accumulate(policy, mini_batches[index], judged, credit, config, only_critic=only_critic)
             _note(learned, terms)
             if learned.updates + learned.skipped == 0:
                 _check_first_ratio(learned, terms, policy.autocast)
@@ -113,15 +114,26 @@ def learn(
 
 
 def _accumulate(
-    policy: Policy, batches: Sequence[MicroBatch], judged: Judged, credit: Credit, config: PPOConfig
+    policy: Policy,
+    batches: Sequence[MicroBatch],
+    judged: Judged,
+    credit: Credit,
+    config: PPOConfig,
+    *,
+    only_critic: bool = False,
 ) -> Terms:
-    """Gradients of a mini-batch, however it is cut: every micro-batch divides by the whole token count."""
+    """Gradients of a mini-batch, however it is cut: every micro-batch divides by the whole token count.
+
+    Args:
+        only_critic: the value head alone gets a gradient; everything is told as ever.
+    """
     tokens = sum(batch.targets.numel() for batch in batches)
     sums, ratio_max, ratio_error = dict.fromkeys(SUMMED, 0.0), 0.0, 0.0
     for batch in batches:
-        states = response_states(policy, batch)
-        check_finite(states)
-        ppo = _policy_loss(policy, states, batch, judged, credit, config, tokens)
+        with torch.set_grad_enabled(not only_critic):
+            states = response_states(policy, batch)
+            check_finite(states)
+            ppo = _policy_loss(policy, states, batch, judged, credit, config, tokens)
         loss = ppo.loss
         if config.credit.has_critic:
             value = _value_loss(policy, states, batch, judged, credit, config.update, tokens)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from policy.training.advantages import estimate, leave_one_out, standardised
-from policy.training.config import CreditConfig, PPOConfig
+from policy.training.config import CreditConfig, PPOConfig, UpdateConfig
 from policy.training.rollout import Judged, Rollout
 
 GROUPS = torch.tensor([[1.0, 2.0, 6.0], [4.0, 4.0, 4.0]])
@@ -49,4 +49,8 @@ def test_all_tokens_of_an_answer_share_what_its_whole_reward_is_worth(estimator:
 def test_answers_without_company_are_refused() -> None:
     with pytest.raises(ValueError, match="estimator rloo compares the answers to a prompt"):
         PPOConfig(credit=CreditConfig(estimator="rloo"))
+    with pytest.raises(ValueError, match="estimator rloo has no critic, so critic_warmup_steps"):
+        PPOConfig(
+            credit=CreditConfig(estimator="rloo"), answers_per_prompt=4, update=UpdateConfig(critic_warmup_steps=1)
+        )
     PPOConfig(credit=CreditConfig(estimator="rloo"), answers_per_prompt=4)

@@ -81,6 +81,28 @@ def test_share_of_even_tokens_rises_without_a_critic_and_the_value_head_is_left_
     assert all(step.values["value_loss"] == 0 for step in told)
 
 
+def test_only_the_value_head_learns_while_the_critic_warms_up() -> None:
+    policy = Policy(build_llama())
+    head = set(policy.value_head.parameters())
+    settings = config(
+        steps=3, answers_per_step=32, update=UpdateConfig(epochs=2, critic_warmup_steps=2, value_learning_rate=3e-2)
+    )
+    state = PPOState.start(policy, settings)
+    loop = train(policy=policy, score=even_share, prompts=PROMPTS, eos_id=EOS, config=settings, state=state, seed=0)
+
+    def trunk() -> Tensor:
+        return torch.cat([p.detach().flatten() for _, p in policy.trained() if p not in head])
+
+    start = trunk()
+    told = [next(loop), next(loop)]
+    assert torch.equal(trunk(), start)
+    assert all(bool(parameter.any()) for parameter in head)
+    assert told[1].values["value_loss"] < told[0].values["value_loss"]
+    assert [step.values["updates"] for step in told] == [2, 2]
+    next(loop)
+    assert not torch.equal(trunk(), start)
+
+
 def two_minds(groups: Sequence[Prefixed]) -> Tensor:
     """Two heads, [A, 2]: on average every even id is worth the same, and they differ on multiples of 4 alone."""
     answers = [answer for group in groups for answer in group.answers]

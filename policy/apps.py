@@ -20,8 +20,8 @@ class PolicyConfig(AppConfig):
 
         register_scheme("checkpoint", resolve_checkpoint)
         for name, title, config, on_outcome in (
-            (IMPORT_KIND, _("Model import"), "config.ImportConfig", register_import),
-            (SAMPLE_KIND, _("Sampling"), "config.SampleConfig", receive_answers),
+            (IMPORT_KIND, _("Model import"), "sample_config.ImportConfig", register_import),
+            (SAMPLE_KIND, _("Sampling"), "sample_config.SampleConfig", receive_answers),
             (PPO_KIND, _("PPO"), "config.PPOConfig", receive_policy),
             (DPO_KIND, _("DPO"), "trl_config.DPOConfig", receive_tuned),
             (SFT_KIND, _("SFT"), "trl_config.SFTConfig", receive_tuned),

@@ -9,7 +9,8 @@ from django.utils.translation import gettext_lazy as _
 from annotation.models import Campaign, Split
 from policy.models import Checkpoint, Lineage
 from policy.services.tuning import DPO_KIND, SFT_KIND
-from policy.training.config import PPOConfig, SampleConfig
+from policy.training.config import PPOConfig
+from policy.training.sample_config import SampleConfig
 from policy.training.trl_config import DPOConfig, SFTConfig
 from reward.forms import ConfigForm
 from reward.models import RewardModel, Snapshot

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from policy.training.config import ImportConfig
 from policy.training.fetch import fetch
+from policy.training.sample_config import ImportConfig
 from reward.training.configuration import from_dict
 from reward.training.outcome import Outcome
 from reward.training.rundir import RunDirectory

@@ -10,8 +10,8 @@ from typing import IO
 import torch
 from torch import nn
 
-from policy.training.config import SampleConfig
 from policy.training.prompts import Prompt, load_prompts
+from policy.training.sample_config import SampleConfig
 from policy.training.sampling import Answer, Draw, Request, SampleProgress, sample
 from reward.training.language_model import Tokenizer, decode, load_policy
 from reward.training.precision import use_bfloat16

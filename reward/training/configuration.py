@@ -133,3 +133,9 @@ def above_zero(name: str, value: float) -> None:
     """Raises ValueError unless `value` is finite and above 0."""
     if not (math.isfinite(value) and value > 0):
         raise ValueError(f"{name} ({value}) must be above 0")
+
+
+def share(name: str, value: float) -> None:
+    """Raises ValueError unless `value` is above 0 and at most 1."""
+    if not 0 < value <= 1:
+        raise ValueError(f"{name} ({value}) must be above 0 and at most 1")

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from policy.training.config import CreditConfig, ImportConfig, KLConfig, PPOConfig, SampleConfig, UpdateConfig
+from policy.training.config import CreditConfig, KLConfig, PPOConfig, UpdateConfig
+from policy.training.sample_config import ImportConfig, SampleConfig
 from reward.training.configuration import fields_help, from_dict, to_dict
 
 

@@ -41,6 +41,7 @@ PAGES = {
     "runs:run-log": ("run", STAFF),
     "reward:version-list": ("", STAFF_ANYWHERE),
     "reward:version-detail": ("version", STAFF),
+    "reward:version-scores": ("version", STAFF),
     "reward:snapshot-detail": ("snapshot", STAFF),
     "reward:labeler-detail": ("labeler", STAFF),
     "reward:train": ("campaign", RESEARCHERS),

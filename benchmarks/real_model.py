@@ -15,13 +15,13 @@ import torch
 
 from benchmarks.real_data import GOLD
 from reward.training import evaluation
-from reward.training.config import ObjectiveConfig, RewardConfig
+from reward.training.config import ObjectiveConfig, Pooling, RewardConfig
 from reward.training.evaluation import Numbers
 from reward.training.groups import Dataset, Group, Pair
 from reward.training.objective import Objective
 from reward.training.precision import multiplies_bfloat16
 from reward.training.probe import fit_probe
-from reward.training.reward_model import Pooling, RewardModel
+from reward.training.reward_model import RewardModel
 from reward.training.trainer import Progress, make_optimizer, train
 
 RECIPE = RewardConfig(

@@ -7,6 +7,8 @@ from typing import Literal
 
 from reward.training.configuration import above_zero, at_least
 
+Pooling = Literal["last", "last-and-mean"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectiveConfig:
@@ -84,7 +86,7 @@ class RewardConfig:
     """Keep only the first so many transformer layers and read the score there; empty keeps all. The middle layers of a
     language model often know more about an answer than the last ones, and cost less."""
 
-    pooling: Literal["last", "last-and-mean"] = "last"
+    pooling: Pooling = "last"
     """Hidden states that the head reads of an answer: its last token's, or that and the mean over all of its tokens.
     The mean helps where an answer is good for what it says all along, as arguments are."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 from safetensors import SafetensorError
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from transformers import AutoModel
 
 from gpu_ops import last_states, linear_scores, span_means
+from reward.training.config import Pooling
 from reward.training.files import replace_json
 from reward.training.language_model import (
     Tokenizer,
@@ -31,8 +32,6 @@ from reward.training.language_model import (
 from reward.training.objective import Learned
 from reward.training.packing import Pack, Prefixed, pack, use_packed_attention
 from reward.training.rundir import TrainingRefused
-
-Pooling = Literal["last", "last-and-mean"]
 
 
 class RewardModel(nn.Module):

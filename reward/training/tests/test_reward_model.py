@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from reward.training.config import Pooling
 from reward.training.language_model import load_policy
 from reward.training.packing import Prefixed
-from reward.training.reward_model import Pooling, RewardModel
+from reward.training.reward_model import RewardModel
 from reward.training.rundir import TrainingRefused
 
 SEQUENCES = [[1, 70, 71, 2], [1, 80, 2], [1, 70, 71, 72, 73, 74, 75, 76, 77, 78, 79, 2], [5]]

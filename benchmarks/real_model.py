@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from benchmarks.real_data import GOLD
+from gpu_ops import linear_scores
 from reward.training import evaluation
 from reward.training.config import ObjectiveConfig, Pooling, RewardConfig
 from reward.training.evaluation import Numbers
@@ -165,7 +166,10 @@ def judge(base: Path, split: Split, *, seed: int, own: Features, frozen: Feature
 
     begun, config = time.monotonic(), recipe_for(base)
     found = started(base, own, split.train, seed=seed, config=config)
-    before = scores_of(found.model, split.heldout)
+    before = [
+        linear_scores(own.of([group]), found.model.head_weight)[:, 0].detach().double().numpy()
+        for group in split.heldout
+    ]
     tune(found, split.train, seed=seed, config=config)
     scores = scores_of(found.model, split.heldout)
     seconds = time.monotonic() - begun

@@ -68,7 +68,8 @@ def _load_chosen(path: Path, choice: Choice, step: int, trained: dict[str, Tenso
     if best in (None, 0):
         choice.weights = None
     else:
-        choice.weights = trained if best == step else load_file(path / "chosen.safetensors")
+        kept = trained if best == step else load_file(path / "chosen.safetensors")
+        choice.weights = {name: value for name, value in kept.items() if name.startswith("model.")}
 
 
 def _best_step(choice: Choice) -> int | None:

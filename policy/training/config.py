@@ -8,6 +8,7 @@ from typing import Literal
 from policy.training.sample_config import MatmulPrecision, WeightFormat
 from reward.training.configuration import above_zero, at_least, share
 
+ValueNetwork = Literal["shared", "separate", "reward-model"]
 Precision = Literal["auto", "float32", "bfloat16-autocast"]
 
 
@@ -206,6 +207,11 @@ class PPOConfig:
     train_layers: int | None = None
     """Train only the last so many transformer layers and the final norm; empty trains everything."""
 
+    value_network: ValueNetwork = "shared"
+    """Where the value head reads. shared: the policy's own hidden states, at hardly any cost. separate: a second
+    network that starts as a copy of the policy. reward-model: a second network that starts as a copy of the reward
+    model, with its opinion. A second network learns at the policy's rate and doubles time and memory."""
+
     precision: Precision = "float32"
     """Number format of the trunk's matrix products; auto is bfloat16 where the machine multiplies it itself. Weights,
     head and loss are always float32."""
@@ -256,6 +262,11 @@ class PPOConfig:
             raise ValueError(
                 f"estimator {self.credit.estimator} has no critic, so critic_warmup_steps"
                 f" ({self.update.critic_warmup_steps}) must be 0"
+            )
+        if not self.credit.has_critic and self.value_network != "shared":
+            raise ValueError(
+                f"estimator {self.credit.estimator} has no critic, so value_network"
+                f" ({self.value_network}) must be shared"
             )
         if self.update.mini_batches > self.answers_per_step:
             raise ValueError(

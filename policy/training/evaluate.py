@@ -94,7 +94,7 @@ class Choice:
         if not self._worth(evaluation) > self._worth(self.best):
             return False
         self.best = evaluation
-        self.weights = {name: p.detach().clone() for name, p in policy.trained()}
+        self.weights = {name: p.detach().clone() for name, p in policy.trained_model()}
         return True
 
     def _worth(self, evaluation: Evaluation) -> float:
@@ -104,6 +104,5 @@ class Choice:
     def apply(self, policy: Policy) -> None:
         """Put the chosen weights into the policy."""
         weights = policy.initial_weights() if self.weights is None else self.weights
-        for name, parameter in policy.trained():
-            if name in weights:
-                parameter.copy_(weights[name])
+        for name, parameter in policy.trained_model():
+            parameter.copy_(weights[name])

@@ -125,7 +125,7 @@ def _accumulate(
     """Gradients of a mini-batch, however it is cut: every micro-batch divides by the whole token count.
 
     Args:
-        only_critic: the value head alone gets a gradient; everything is told as ever.
+        only_critic: what tells values alone gets a gradient; everything is told as ever.
     """
     tokens = sum(batch.targets.numel() for batch in batches)
     sums, ratio_max, ratio_error = dict.fromkeys(SUMMED, 0.0), 0.0, 0.0
@@ -136,6 +136,10 @@ def _accumulate(
             ppo = _policy_loss(policy, states, batch, judged, credit, config, tokens)
         loss = ppo.loss
         if config.credit.has_critic:
+            if policy.value_trunk is not None and loss.requires_grad:
+                # Nothing is shared: what the policy kept for its gradient is freed before the value trunk needs memory.
+                loss.backward()  # type: ignore[no-untyped-call]
+                loss = loss.detach()
             value = _value_loss(policy, states, batch, judged, credit, config.update, tokens)
             loss = loss + config.update.value_coefficient * value.loss
             sums["value_loss"] += float(value.loss.detach()) * tokens
@@ -191,7 +195,7 @@ def _value_loss(
 ) -> ValueLoss:
     """gpu_ops' loss of one micro-batch. states: [N, D]; tokens: of the whole mini-batch."""
     return value_loss(
-        unflatten(policy.value_head(states).squeeze(1), batch.mask),
+        unflatten(policy.values(batch.ids, batch.states, states), batch.mask),
         judged.values[batch.rows],
         credit.returns[batch.rows],
         batch.mask,
@@ -226,10 +230,12 @@ def _check_first_ratio(learned: Learned, terms: Terms, autocast: bool) -> None:
 
 
 def _update(policy: Policy, optimizer: torch.optim.Optimizer, learned: Learned, config: UpdateConfig) -> bool:
-    """One optimizer step, or none where the gradient is not finite."""
-    parameters: list[Tensor] = [p for _, p in policy.trained()]
+    """One optimizer step, or none where a gradient is not finite. Networks that share nothing are clipped apart."""
+    apart = policy.critic_parameters()
+    parameters: list[Tensor] = [p for name, p in policy.trained() if not apart or name.startswith("model.")]
     norm = float(torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm))
-    finite = math.isfinite(norm)
+    critic_norm = float(torch.nn.utils.clip_grad_norm_(apart, config.max_grad_norm)) if apart else 0.0
+    finite = math.isfinite(norm) and math.isfinite(critic_norm)
     if finite:
         optimizer.step()
         learned.updates += 1

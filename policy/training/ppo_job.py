@@ -11,6 +11,7 @@ from torch import Tensor
 
 from policy.training.checkpointing import load_state, save_state
 from policy.training.config import PPOConfig
+from policy.training.critic import Critic, critic_from_reward_model, critic_like_policy
 from policy.training.evaluate import Choice, evaluate
 from policy.training.ppo import PPOState, StepMetrics, train
 from policy.training.prompts import load_prompts, split_for_training
@@ -100,7 +101,7 @@ def _load(run: RunDirectory) -> Job:
         )
         run.note("no_validation_prompts", message, level="warning")
         validation = train_prompts
-    policy = _policy(run, model.to(run.spec.device), config)
+    policy = _policy(run, model.to(run.spec.device), reward, config)
     job = Job(
         run=run,
         config=config,
@@ -119,16 +120,25 @@ def _load(run: RunDirectory) -> Job:
     return job
 
 
-def _policy(run: RunDirectory, model: torch.nn.Module, config: PPOConfig) -> Policy:
+def _policy(run: RunDirectory, model: torch.nn.Module, reward: RewardModel, config: PPOConfig) -> Policy:
     try:
         return Policy(
             model,
             train_layers=config.train_layers,
             autocast=use_bfloat16(run, "precision", config.precision),
             sampler_dtype=torch.bfloat16 if use_bfloat16(run, "rollout_weights", config.rollout_weights) else None,
+            critic=_critic(model, reward, config),
         )
     except ValueError as error:
         raise TrainingRefused(f"The configuration of this run cannot be used: {error}.", code="bad_config") from None
+
+
+def _critic(model: torch.nn.Module, reward: RewardModel, config: PPOConfig) -> Critic | None:
+    if config.value_network == "separate":
+        return critic_like_policy(model, train_layers=config.train_layers)
+    if config.value_network == "reward-model":
+        return critic_from_reward_model(reward, scale=config.credit.reward_scale, train_layers=config.train_layers)
+    return None
 
 
 def _train(job: Job) -> bool:

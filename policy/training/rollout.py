@@ -131,18 +131,19 @@ def judge(
         states = flat[batch.states]
         ours = linear_logp(states, policy.head, batch.targets, temperature=temperature, want=("entropy",))
         assert ours.entropy is not None
-        state_values = policy.value_head(flat).squeeze(1)
+        ends = batch.states[batch.mask.sum(1).cumsum(0) - 1] + 1
+        places = torch.cat([batch.states, ends])
+        state_values, last_values = policy.values(batch.ids, places, flat[places]).split([len(states), len(ends)])
         ref_states = policy.reference_top(batch.ids, batch.bottom).reshape(-1, hidden.shape[-1])[batch.states]
         theirs = linear_logp(ref_states, policy.reference_head, batch.targets, temperature=temperature)
         for into, token_values in (
             (logp, ours.logp),
             (ref_logp, theirs.logp),
             (entropy, ours.entropy),
-            (values, state_values[batch.states]),
+            (values, state_values),
         ):
             into[batch.rows] = unflatten(token_values, batch.mask)
-        ends = batch.mask.sum(1).cumsum(0) - 1
-        found.last_values[batch.rows] = state_values[batch.states[ends] + 1]
+        found.last_values[batch.rows] = last_values
     return found
 
 

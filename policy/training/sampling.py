@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from policy.training.attention import KVCache, use_grouped_attention
+from policy.training.layers import run_layers
 from policy.training.randomness import generator
-from policy.training.trunk import run_layers
 
 COMPACT_BELOW = 0.75
 """Finished rows are dropped once no more than this share is alive: each drop copies the cache."""

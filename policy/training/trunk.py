@@ -7,41 +7,22 @@ from every real token, so no mask is needed and padding never has to be recognis
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from policy.training.attention import KVCache, use_grouped_attention
-
-
-def run_layers(
-    layers: Iterable[nn.Module],
-    rotary: nn.Module,
-    hidden: Tensor,
-    *,
-    positions: Tensor | None = None,
-    mask: Tensor | None = None,
-    cache: KVCache | None = None,
-) -> Tensor:
-    """Pass hidden [B, T, D] through decoder layers.
-
-    positions: [B, T], by default 0..T-1. mask: additive [B, 1, T, K]; None is causal.
-    """
-    if positions is None:
-        positions = torch.arange(hidden.shape[1], device=hidden.device)[None]
-    angles = rotary(hidden, position_ids=positions)
-    for layer in layers:
-        hidden = layer(
-            hidden, attention_mask=mask, position_ids=positions, position_embeddings=angles, past_key_values=cache
-        )
-    return hidden
+from policy.training.attention import use_grouped_attention
+from policy.training.critic import Critic
+from policy.training.layers import run_layers
 
 
 class Policy(nn.Module):
     """A causal language model with a value head, and the reference that it started as.
+
+    The head reads the model's own hidden states, or those of a critic's trunk.
 
     The model is in evaluation mode for good: dropout would make old and new log-probabilities differ.
     With train_layers, embeddings, head and the lower layers are frozen: backward stops there, and the reference shares
@@ -57,6 +38,7 @@ class Policy(nn.Module):
         train_layers: int | None = None,
         autocast: bool = False,
         sampler_dtype: torch.dtype | None = None,
+        critic: Critic | None = None,
     ) -> None:
         super().__init__()
         use_grouped_attention(model)
@@ -70,9 +52,7 @@ class Policy(nn.Module):
         self._freeze()
         # In a list, so that it is no submodule: neither trained nor saved.
         self._sampler = [] if sampler_dtype is None else [copy.deepcopy(model).to(sampler_dtype).requires_grad_(False)]
-        self.value_head = nn.Linear(int(model.config.hidden_size), 1, device=self.head.device)  # type: ignore[union-attr, arg-type]
-        nn.init.zeros_(self.value_head.weight)
-        nn.init.zeros_(self.value_head.bias)
+        self._attach(critic)
         whole = self.cut is None
         copied = {"layers": self._top_layers, "norm": decoder.norm}
         if whole:
@@ -117,6 +97,17 @@ class Policy(nn.Module):
             hidden: Tensor = self.reference["norm"](run_layers(self.reference["layers"], self._rotary, start))  # type: ignore[arg-type]
         return hidden.float()
 
+    def values(self, ids: Tensor, places: Tensor, states: Tensor) -> Tensor:
+        """Values [N] in reward units, with gradient, at places [N] of the flattened ids [B, T].
+
+        states: [N, D], the policy's hidden states there, which a value trunk has no use for.
+        """
+        if self.value_trunk is not None:
+            with self._casting(ids):
+                states = self.value_trunk(ids).flatten(0, 1)[places].float()
+        values: Tensor = self.value_head(states).squeeze(1)
+        return values
+
     @torch.no_grad()
     def sampler(self) -> nn.Module:
         """The model to draw from: the policy's own, or its copy in `sampler_dtype`, brought up to date."""
@@ -132,6 +123,14 @@ class Policy(nn.Module):
         """Names and parameters that learn."""
         return ((name, p) for name, p in self.named_parameters() if p.requires_grad)
 
+    def trained_model(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """As `trained`, without what tells values: the weights that an answer depends on."""
+        return ((name, p) for name, p in self.trained() if name.startswith("model."))
+
+    def critic_parameters(self) -> list[nn.Parameter]:
+        """What learns of a value network that shares nothing with the policy; empty where the trunk is shared."""
+        return [] if self.value_trunk is None else [p for name, p in self.trained() if name.startswith("value_")]
+
     @torch.no_grad()
     def initial_weights(self) -> dict[str, Tensor]:
         """The policy's trained tensors as they were at the start (the reference's), by the policy's names."""
@@ -142,6 +141,17 @@ class Policy(nn.Module):
         if self.cut is None:
             tower |= {"model.model.embed_tokens.": self.reference["embed"], "model.lm_head.": self.reference["head"]}
         return {prefix + name: p for prefix, module in tower.items() for name, p in module.named_parameters()}
+
+    @torch.no_grad()
+    def _attach(self, critic: Critic | None) -> None:
+        self.value_trunk = None if critic is None else critic.trunk
+        width = int(self.model.config.hidden_size) if critic is None else critic.trunk.hidden_size
+        self.value_head = nn.Linear(width, 1, device=self.head.device)
+        nn.init.zeros_(self.value_head.weight)
+        nn.init.zeros_(self.value_head.bias)
+        if critic is not None and critic.weight is not None and critic.bias is not None:
+            self.value_head.weight.copy_(critic.weight)
+            self.value_head.bias.copy_(critic.bias)
 
     def _freeze(self) -> None:
         self.model.requires_grad_(self.cut is None)

@@ -107,9 +107,11 @@ class DiesInStep(RunDirectory):
             raise PowerCut
 
 
-@pytest.mark.parametrize("train_layers", [None, 1])
-def test_resumed_run_is_the_run_that_never_stopped(ppo_run: Callable[..., Path], train_layers: int | None) -> None:
-    whole, cut = ppo_run("whole", train_layers=train_layers), ppo_run("cut", train_layers=train_layers)
+@pytest.mark.parametrize(
+    "changes", [{}, {"train_layers": 1}, {"value_network": "separate"}, {"value_network": "reward-model"}]
+)
+def test_resumed_run_is_the_run_that_never_stopped(ppo_run: Callable[..., Path], changes: dict[str, Any]) -> None:
+    whole, cut = ppo_run("whole", **changes), ppo_run("cut", **changes)
     expected = carry_out(whole)
 
     dying = DiesInStep.open(cut)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from policy.training.config import CreditConfig, KLConfig, PPOConfig, UpdateConfig
 from policy.training.credit import RunningMoments, assign_credit
+from policy.training.critic import critic_like_policy
 from policy.training.learn import _accumulate
 from policy.training.rollout import judge, make_micro_batch, make_rollout
 from policy.training.sampling import Answer
@@ -65,7 +66,11 @@ def token_stats(policy: Policy, model: Any, index: int) -> tuple[Tensor, Tensor,
     hidden = model.model(torch.tensor([prompt + answer])).last_hidden_state[0, len(prompt) - 1 : -1]
     logp = (model.lm_head(hidden) / CONFIG.temperature).log_softmax(-1)
     entropy = -(logp.exp() * logp).sum(-1)
-    values = (hidden @ policy.value_head.weight[0]) + policy.value_head.bias
+    if policy.value_trunk is not None:
+        reading = policy.value_trunk.decoder(torch.tensor([prompt + answer])).last_hidden_state[0, len(prompt) - 1 : -1]
+    else:
+        reading = hidden
+    values = (reading @ policy.value_head.weight[0]) + policy.value_head.bias
     return logp[torch.arange(len(answer)), torch.tensor(answer)], entropy, values
 
 
@@ -100,15 +105,22 @@ def loss_by_hand(policy: Policy, old: list[Any], ref: list[Any]) -> Tensor:
     return total / len(flat)
 
 
+def start_policy(*, train_layers: int | None, has_critic: bool) -> Policy:
+    model = build_llama()
+    critic = critic_like_policy(model, train_layers=train_layers) if has_critic else None
+    return Policy(model, train_layers=train_layers, critic=critic)
+
+
+@pytest.mark.parametrize("has_critic", [False, True])
 @pytest.mark.parametrize("train_layers", [None, 1])
-def test_gradient_of_an_update_is_that_of_the_formulas_in_float64(train_layers: int | None) -> None:
-    policy = Policy(build_llama(), train_layers=train_layers)
+def test_gradient_of_an_update_is_that_of_the_formulas_in_float64(train_layers: int | None, has_critic: bool) -> None:
+    policy = start_policy(train_layers=train_layers, has_critic=has_critic)
     moved(policy, 0.01, seed=1)
     gradients = ours(policy)
 
-    slow = Policy(build_llama(), train_layers=train_layers).double()
+    slow = start_policy(train_layers=train_layers, has_critic=has_critic).double()
     start = build_llama().double()
-    for model in (slow.model, start):
+    for model in (slow.model, start, *([slow.value_trunk.decoder] if slow.value_trunk is not None else [])):
         model.config._attn_implementation = "eager"
     moved(slow, 0.01, seed=1)
     with torch.no_grad():

@@ -1,0 +1,80 @@
+"""Plumbline's PPO on the work of ppo_work.py."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoModelForCausalLM
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.ppo_work import Told, Work, peak_rss_mib, prompts, typical, write
+from policy.training.config import CreditConfig, KLConfig, PPOConfig, UpdateConfig, ValueNetwork
+from policy.training.critic import critic_like_policy
+from policy.training.ppo import PPOState, train
+from policy.training.trunk import Policy
+from reward.training.packing import Prefixed
+
+NO_EOS = -1
+PHASES = ("act", "score", "judge", "credit", "learn")
+
+
+def recipe(work: Work) -> PPOConfig:
+    """The work's settings; the others are our defaults, save that no answer ends and that scores are not shaped."""
+    return PPOConfig(
+        steps=work.steps, answers_per_step=work.batch, max_new_tokens=work.new_tokens,
+        max_prompt_tokens=work.prompt_tokens, precision="bfloat16-autocast" if work.bfloat16 else "float32",
+        kl=KLConfig(coefficient=work.kl_coefficient),
+        credit=CreditConfig(missing_eos_penalty=0.0, reward_clip=None),
+        update=UpdateConfig(
+            epochs=work.epochs, micro_batch_size=work.batch, learning_rate=work.learning_rate,
+            value_learning_rate=work.learning_rate,
+        ),
+    )  # fmt: skip
+
+
+def even_share(groups: Sequence[Prefixed]) -> Tensor:
+    """[A, 1]: the share of even ids of each answer."""
+    shares = [sum(token % 2 == 0 for token in answer) / len(answer) for group in groups for answer in group.answers]
+    return torch.tensor(shares)[:, None]
+
+
+def run(work: Work, folder: Path, *, value_network: ValueNetwork = "shared") -> Told:
+    torch.set_num_threads(work.threads)
+    torch.manual_seed(work.seed)
+    plain: torch.nn.Module = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    model: Any = plain.to(work.device)
+    config = recipe(work)
+    critic = critic_like_policy(model) if value_network == "separate" else None
+    policy = Policy(model, autocast=work.bfloat16, critic=critic)
+    told = list(
+        train(
+            policy=policy, score=even_share, prompts=prompts(work, int(model.config.vocab_size)), eos_id=NO_EOS,
+            config=config, state=PPOState.start(policy, config), seed=work.seed,
+        )
+    )  # fmt: skip
+    column = {name: [step.values[name] for step in told] for name in told[0].values}
+    return Told(
+        score=column["reward_mean"], kl_nats_per_sequence=column["kl_nats_per_sequence"],
+        cpu_seconds=column["cpu_seconds"], seconds=column["step_seconds"], peak_rss_mib=peak_rss_mib(),
+        peak_device_mib=None if work.device == "cpu" else torch.cuda.max_memory_allocated() / 2**20,
+        phases={name: typical(column[f"{name}_seconds"]) for name in PHASES},
+        versions={"torch": torch.__version__, "transformers": version("transformers")},
+    )  # fmt: skip
+
+
+def main() -> None:
+    given = json.loads(sys.argv[1])
+    told = run(Work(**given["work"]), Path(given["folder"]), value_network=given.get("value_network", "shared"))
+    write(told, given["out"])
+
+
+if __name__ == "__main__":
+    main()

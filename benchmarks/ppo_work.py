@@ -1,0 +1,136 @@
+"""The work that both sides of the PPO benchmarks do: a model, prompts of odd token ids, answers of a fixed length.
+
+The reward is the share of even ids among an answer's tokens: .5 at random, 1 at best. No answer ends early, and padding
+never comes into it: all prompts are equally long. Imports neither Plumbline nor TRL, so each side can use it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+TRL_VERSION = "1.12.0"
+SHAPES: dict[str, dict[str, Any]] = {
+    "tiny": {"vocab_size": 512, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
+             "num_attention_heads": 4, "num_key_value_heads": 4, "max_position_embeddings": 256,
+             "tie_word_embeddings": False},
+    "smollm2": {"vocab_size": 49152, "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30,
+                "num_attention_heads": 9, "num_key_value_heads": 3, "max_position_embeddings": 2048,
+                "tie_word_embeddings": True},
+    "llama1b": {"vocab_size": 128256, "hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16,
+                "num_attention_heads": 32, "num_key_value_heads": 8, "max_position_embeddings": 2048,
+                "tie_word_embeddings": True},
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """One training run."""
+
+    model: str
+    steps: int
+    batch: int
+    prompt_tokens: int
+    new_tokens: int
+    learning_rate: float
+    epochs: int = 4
+    kl_coefficient: float = 0.02
+    seed: int = 0
+    threads: int = 2
+    device: str = "cpu"
+    bfloat16: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a side says of its run. Lists have one number a step; scores and KL are of the rollout of that step."""
+
+    score: list[float]
+    kl_nats_per_sequence: list[float]
+    cpu_seconds: list[float]
+    seconds: list[float]
+    peak_rss_mib: float
+    peak_device_mib: float | None
+    phases: dict[str, float] | None
+    versions: dict[str, str]
+
+
+def prompts(work: Work, vocabulary: int) -> list[list[int]]:
+    """Prompts of odd ids: none of them is worth anything as an answer."""
+    import torch
+
+    source = torch.Generator().manual_seed(work.seed)
+    count = max(64, 2 * work.batch)
+    drawn = torch.randint(4, (vocabulary - 2) // 2, (count, work.prompt_tokens), generator=source)
+    found: list[list[int]] = (2 * drawn + 1).tolist()
+    return found
+
+
+def build(work: Work, folder: Path) -> Path:
+    """The folder of the model; a shape's name makes random weights of it, the same for both sides."""
+    if work.model not in SHAPES:
+        return Path(work.model)
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(work.seed)
+    LlamaForCausalLM(LlamaConfig(**SHAPES[work.model], eos_token_id=1, bos_token_id=3)).save_pretrained(folder)
+    return folder
+
+
+def cpu_seconds() -> float:
+    """User and system time of all threads of this process so far."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def peak_rss_mib() -> float:
+    """The greatest resident memory of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def typical(values: Sequence[float]) -> float:
+    """The median without the first step, which touches memory for the first time, where there are others."""
+    return statistics.median(values[1:] or values)
+
+
+def run_side(script: str, work: Work, folder: Path, *, python: str = sys.executable, **more: Any) -> Told | None:
+    """One side in a process of its own; None where what it needs is not installed there."""
+    with tempfile.TemporaryDirectory() as made:
+        out = Path(made, "told.json")
+        given = {"work": asdict(work), "folder": str(folder), "out": str(out), **more}
+        command = [python, str(HERE / script), json.dumps(given)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=made, check=False, env=_environment())
+        if done.returncode == 0:
+            return Told(**json.loads(out.read_text()))
+    reason = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit status {done.returncode}"
+    if "No module named" not in reason:
+        sys.exit(f"{script}: {reason}")
+    print(f"left out: {script} ({reason})", file=sys.stderr)
+    return None
+
+
+def write(told: Told, out: str) -> None:
+    """Leave what a side has to say where `run_side` looks for it."""
+    Path(out).write_text(json.dumps(asdict(told)))
+
+
+def trl_python() -> str:
+    """The interpreter of an environment with TRL 1.12.0, the last with PPO: `TRL_PPO_PYTHON`, else this one."""
+    return os.environ.get("TRL_PPO_PYTHON", sys.executable)
+
+
+def _environment() -> dict[str, str]:
+    quiet = {"HF_HUB_OFFLINE": "1", "TRL_EXPERIMENTAL_SILENCE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    # A thread that spins at a barrier keeps the other one from reaching it.
+    return {**os.environ, **quiet, "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}

@@ -51,6 +51,24 @@ class KLConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoRAConfig:
+    """Low-rank adapters in place of the weights themselves."""
+
+    rank: int | None = None
+    """Train adapters of this rank beside the matrices of the trained layers, which then stay as they are, like all
+    other weights. The reference is the policy without them, so there is no second copy, and optimizer and gradients
+    need hardly any memory. They want a learning rate about ten times higher. Empty trains the weights."""
+
+    alpha: float = 32.0
+    """What an adapter adds is multiplied by this over its rank."""
+
+    def __post_init__(self) -> None:
+        if self.rank is not None:
+            at_least("rank", self.rank, 1)
+        above_zero("alpha", self.alpha)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CreditConfig:
     """From scores to advantages."""
 
@@ -231,6 +249,9 @@ class PPOConfig:
 
     checkpoint_every_steps: int = 5
     """PPO steps between checkpoints for resuming."""
+
+    lora: LoRAConfig = field(default_factory=LoRAConfig)
+    """Low-rank adapters in place of the weights themselves."""
 
     kl: KLConfig = field(default_factory=KLConfig)
     """How far the policy may move from the reference."""

@@ -47,7 +47,7 @@ def tune_by_preferences(run: RunDirectory) -> Outcome:
     num_ties = _note_ties(run, dataset.train)
     bridge = Bridge(run, NAMES)
     trainer = TokenDPOTrainer(
-        model=start_weights(model),
+        model=start_weights(model),  # type: ignore[arg-type]  # load_policy promises no more than a module
         ref_model=reference,  # type: ignore[arg-type]  # load_policy promises no more than a module
         args=trl.DPOConfig(**arguments(run, config), beta=config.beta, max_length=None),
         train_dataset=_rows(train),

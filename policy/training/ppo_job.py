@@ -59,7 +59,7 @@ def train_policy(run: RunDirectory) -> Outcome:
     folder = run.artifact_path("model")
     parent = read_meta(run.input("policy"))
     meta: dict[str, Any] = {name: parent[name] for name in ("base", "licence", "source_uri") if name in parent}
-    save_policy(job.policy.model, job.tokenizer, folder, meta={**meta, "kind": "policy", "ppo_step": best.step})
+    save_policy(job.policy.plain_model(), job.tokenizer, folder, meta={**meta, "kind": "policy", "ppo_step": best.step})
     run.note("chosen", f"The weights after step {best.step} were chosen: validation reward {best.reward:.3f}.")
     metrics = {
         **job.history,
@@ -128,6 +128,7 @@ def _policy(run: RunDirectory, model: torch.nn.Module, reward: RewardModel, conf
             autocast=use_bfloat16(run, "precision", config.precision),
             sampler_dtype=torch.bfloat16 if use_bfloat16(run, "rollout_weights", config.rollout_weights) else None,
             critic=_critic(model, reward, config),
+            lora=config.lora,
         )
     except ValueError as error:
         raise TrainingRefused(f"The configuration of this run cannot be used: {error}.", code="bad_config") from None

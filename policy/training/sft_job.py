@@ -36,7 +36,7 @@ def tune_by_demonstrations(run: RunDirectory) -> Outcome:
     bridge = Bridge(run, NAMES)
     settings = arguments(run, config) | ({} if heldout else {"eval_strategy": "no"})
     trainer = trl.SFTTrainer(
-        model=start_weights(model),
+        model=start_weights(model),  # type: ignore[arg-type]  # load_policy promises no more than a module
         args=trl.SFTConfig(**settings, max_length=None, dataset_kwargs={"skip_prepare_dataset": True}),
         train_dataset=_rows(train),
         eval_dataset=_rows(heldout) if heldout else None,

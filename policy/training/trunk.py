@@ -14,7 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from policy.training.adapters import adapters_off, add_adapters, fold_adapters, without_effect
 from policy.training.attention import use_grouped_attention
+from policy.training.config import LoRAConfig
 from policy.training.critic import Critic
 from policy.training.layers import run_layers
 
@@ -26,7 +28,8 @@ class Policy(nn.Module):
 
     The model is in evaluation mode for good: dropout would make old and new log-probabilities differ.
     With train_layers, embeddings, head and the lower layers are frozen: backward stops there, and the reference shares
-    them and copies the top layers only (trlX's hydra).
+    them and copies the top layers only (trlX's hydra). With lora nothing is copied: the reference is the policy with
+    its adapters off.
     """
 
     model: Any
@@ -39,6 +42,7 @@ class Policy(nn.Module):
         autocast: bool = False,
         sampler_dtype: torch.dtype | None = None,
         critic: Critic | None = None,
+        lora: LoRAConfig | None = None,
     ) -> None:
         super().__init__()
         use_grouped_attention(model)
@@ -48,19 +52,17 @@ class Policy(nn.Module):
         depth = len(decoder.layers)
         if train_layers is not None and train_layers > depth:
             raise ValueError(f"train_layers ({train_layers}) must be at most the model's {depth} layers")
+        self.has_adapters = lora is not None and lora.rank is not None
         self.cut = None if train_layers is None else depth - train_layers
-        self._freeze()
+        if lora is not None and self.has_adapters:
+            self.cut = self.cut or 0
+            add_adapters(self.model, lora, first_layer=self.cut, num_layers=depth)
+        else:
+            self._freeze()
         # In a list, so that it is no submodule: neither trained nor saved.
         self._sampler = [] if sampler_dtype is None else [copy.deepcopy(model).to(sampler_dtype).requires_grad_(False)]
         self._attach(critic)
-        whole = self.cut is None
-        copied = {"layers": self._top_layers, "norm": decoder.norm}
-        if whole:
-            copied |= {"embed": decoder.embed_tokens, "head": self.model.lm_head}
-        self.reference = nn.ModuleDict({name: copy.deepcopy(part) for name, part in copied.items()})
-        self.reference.requires_grad_(False)
-        if whole and model.config.tie_word_embeddings:  # type: ignore[union-attr]
-            self.reference["head"].weight = self.reference["embed"].weight
+        self.reference = self._copy_reference()
 
     @property
     def head(self) -> Tensor:
@@ -92,6 +94,9 @@ class Policy(nn.Module):
     @torch.no_grad()
     def reference_top(self, ids: Tensor, bottom: Tensor | None) -> Tensor:
         """As `top`, by the reference."""
+        if self.has_adapters:
+            with adapters_off(self.model):
+                return self.top(ids, bottom)
         with self._casting(ids):
             start = self.reference["embed"](ids) if bottom is None else bottom
             hidden: Tensor = self.reference["norm"](run_layers(self.reference["layers"], self._rotary, start))  # type: ignore[arg-type]
@@ -134,6 +139,8 @@ class Policy(nn.Module):
     @torch.no_grad()
     def initial_weights(self) -> dict[str, Tensor]:
         """The policy's trained tensors as they were at the start (the reference's), by the policy's names."""
+        if self.has_adapters:
+            return {name: without_effect(name, p) for name, p in self.trained_model()}
         tower = {"model.model.norm.": self.reference["norm"]}
         first = 0 if self.cut is None else self.cut
         for offset, layer in enumerate(self.reference["layers"]):  # type: ignore[arg-type, var-annotated]
@@ -152,6 +159,25 @@ class Policy(nn.Module):
         if critic is not None and critic.weight is not None and critic.bias is not None:
             self.value_head.weight.copy_(critic.weight)
             self.value_head.bias.copy_(critic.bias)
+
+    def plain_model(self) -> nn.Module:
+        """The language model as it is now, to be saved. Adapters are folded in, so training cannot go on after it."""
+        if self.has_adapters:
+            fold_adapters(self.model)
+        return self.model
+
+    def _copy_reference(self) -> nn.ModuleDict:
+        if self.has_adapters:
+            return nn.ModuleDict()
+        decoder, whole = self._decoder, self.cut is None
+        copied = {"layers": self._top_layers, "norm": decoder.norm}
+        if whole:
+            copied |= {"embed": decoder.embed_tokens, "head": self.model.lm_head}
+        reference = nn.ModuleDict({name: copy.deepcopy(part) for name, part in copied.items()})
+        reference.requires_grad_(False)
+        if whole and self.model.config.tie_word_embeddings:
+            reference["head"].weight = reference["embed"].weight
+        return reference
 
     def _freeze(self) -> None:
         self.model.requires_grad_(self.cut is None)

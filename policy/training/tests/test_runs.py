@@ -108,7 +108,8 @@ class DiesInStep(RunDirectory):
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"train_layers": 1}, {"value_network": "separate"}, {"value_network": "reward-model"}]
+    "changes",
+    [{}, {"train_layers": 1}, {"value_network": "separate"}, {"value_network": "reward-model"}, {"lora": {"rank": 2}}],
 )
 def test_resumed_run_is_the_run_that_never_stopped(ppo_run: Callable[..., Path], changes: dict[str, Any]) -> None:
     whole, cut = ppo_run("whole", **changes), ppo_run("cut", **changes)

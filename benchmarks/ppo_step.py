@@ -1,0 +1,101 @@
+"""What a PPO step costs: ours against TRL 1.12's, the same model, answers and epochs, every weight trained, float32.
+
+Each side runs in a process of its own from the same weights; no answer ends early and no prompt is padded, so all
+compute the same tokens. `ours` has the value head on the policy's trunk, as is our default; `ours_separate` has a
+value network of its own, as TRL has.
+
+    python benchmarks/ppo_step.py                          # the shape of SmolLM2-135M, random weights
+    python benchmarks/ppo_step.py --model tiny             # the scripted task's model
+    python benchmarks/ppo_step.py --model FOLDER --json    # any Llama-like model of the transformers library
+
+TRL 1.12.0 is the last with PPO; name the interpreter of an environment that has it in TRL_PPO_PYTHON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.ppo_work import Told, Work, build, run_side, trl_python, typical
+
+OURS: dict[str, dict[str, Any]] = {"ours": {}, "ours_separate": {"value_network": "separate"}}
+
+
+def measure(work: Work, *, with_trl: bool) -> dict[str, dict[str, Any] | None]:
+    """Every side from the same weights, one after the other."""
+    with tempfile.TemporaryDirectory() as made:
+        folder = build(work, Path(made))
+        found = {name: run_side("ppo_ours.py", work, folder, **more) for name, more in OURS.items()}
+        found["trl"] = run_side("ppo_trl.py", work, folder, python=trl_python()) if with_trl else None
+    return {name: None if told is None else row(told, work) for name, told in found.items()}
+
+
+def row(told: Told, work: Work) -> dict[str, Any]:
+    """phases: median wall-clock seconds of a step's parts. Score and KL are of the last rollout."""
+    seconds = typical(told.seconds)
+    return {
+        "cpu_seconds_per_step": typical(told.cpu_seconds),
+        "seconds_per_step": seconds,
+        "response_tokens_per_second": work.batch * work.new_tokens / seconds,
+        "peak_rss_mib": told.peak_rss_mib,
+        "peak_device_mib": told.peak_device_mib,
+        "phases": told.phases,
+        "score": told.score,
+        "kl_nats_per_sequence": told.kl_nats_per_sequence,
+        "versions": told.versions,
+    }
+
+
+def as_text(work: Work, found: dict[str, dict[str, Any] | None]) -> str:
+    lines = [
+        f"{work.model}: {work.batch} answers of {work.new_tokens} tokens to prompts of {work.prompt_tokens}, "
+        f"{work.epochs} epochs, {'bfloat16' if work.bfloat16 else 'float32'}, {work.threads} threads, {work.device}",
+        f"{'':<16}{'CPU s a step':>14}{'s a step':>10}{'peak MiB':>10}{'GPU MiB':>9}{'score':>8}  seconds by phase",
+    ]
+    for side, told in found.items():
+        if told is not None:
+            device = told["peak_device_mib"]
+            phases = ", ".join(f"{name} {seconds:.2f}" for name, seconds in (told["phases"] or {}).items())
+            lines.append(
+                f"{side:<16}{told['cpu_seconds_per_step']:>14.3f}{told['seconds_per_step']:>10.3f}"
+                f"{told['peak_rss_mib']:>10.0f}{'-' if device is None else f'{device:.0f}':>9}"
+                f"{told['score'][-1]:>8.3f}  {phases}"
+            )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--model", default="smollm2", help="tiny, smollm2, llama1b (random weights), or a folder")
+    parser.add_argument("--steps", type=int, help="default: 4, 20 for tiny; the first is left out of the medians")
+    parser.add_argument("--batch", type=int, help="answers a step (default: 8, 64 for tiny)")
+    parser.add_argument("--prompt-tokens", type=int, help="default: 16, 8 for tiny")
+    parser.add_argument("--new-tokens", type=int, help="default: 32, 16 for tiny")
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--learning-rate", type=float, help="default: 3e-5, 1e-3 for tiny")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--bfloat16", action="store_true", help="both sides under bfloat16 autocast")
+    parser.add_argument("--no-trl", action="store_true", help="ours alone")
+    parser.add_argument("--json", action="store_true", help="JSON on stdout instead of the table")
+    options = parser.parse_args()
+    tiny = options.model == "tiny"
+    work = Work(
+        model=options.model, steps=options.steps or (20 if tiny else 4), batch=options.batch or (64 if tiny else 8),
+        prompt_tokens=options.prompt_tokens or (8 if tiny else 16),
+        new_tokens=options.new_tokens or (16 if tiny else 32), epochs=options.epochs,
+        learning_rate=options.learning_rate or (1e-3 if tiny else 3e-5), threads=options.threads,
+        device=options.device, bfloat16=options.bfloat16,
+    )  # fmt: skip
+    found = measure(work, with_trl=not options.no_trl)
+    print(json.dumps(found, indent=1) if options.json else as_text(work, found))
+
+
+if __name__ == "__main__":
+    main()

@@ -15,6 +15,7 @@ from policy.services.checkpoints import register_trained
 from policy.services.following import feed_followers
 from policy.services.sampling import write_prompts
 from reward.models import RewardModel
+from runs import kinds
 from runs.models import Run
 from runs.services import InputRef, create_run
 
@@ -42,6 +43,9 @@ def start_ppo(
     prompts = list(campaign.prompts.filter(split__in=[Split.TRAIN, Split.VALIDATION]).order_by("content_sha256"))
     if not any(prompt.split == Split.TRAIN for prompt in prompts):
         raise Refused(_("The campaign has no train prompts; import prompts first."), code="no_prompts", status=409)
+    snapshot = reward_model.snapshot
+    imitates = kinds.get(PPO_KIND).full_config(config or {})["update"]["imitation_coefficient"] > 0
+    groups = {"groups": InputRef(sha256=snapshot.sha256, is_directory=False, label=str(snapshot))} if imitates else {}
     run = create_run(
         workspace=checkpoint.workspace,
         by=by,
@@ -53,6 +57,7 @@ def start_ppo(
             "policy": InputRef(sha256=checkpoint.sha256, is_directory=True, label=str(checkpoint)),
             "reward": InputRef(sha256=reward_model.sha256, is_directory=True, label=str(reward_model)),
             "prompts": InputRef(sha256=write_prompts(prompts), is_directory=False, label=str(campaign)),
+            **groups,
         },
         context={
             "checkpoint": str(checkpoint.public_id),

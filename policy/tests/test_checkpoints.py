@@ -181,6 +181,20 @@ def test_an_ensembles_disagreement_can_be_penalised(cast: Cast, base: Checkpoint
     assert run.config["credit"]["disagreement_penalty"] == 1.0
 
 
+def test_the_snapshot_goes_along_only_where_its_best_answers_are_imitated(cast: Cast, base: Checkpoint) -> None:
+    campaign = ranked_campaign(cast)
+    reward_model = make_reward_model(cast, campaign, base)
+
+    def inputs(update: dict[str, Any]) -> dict[str, Any]:
+        run = start_ppo(
+            checkpoint=base, reward_model=reward_model, campaign=campaign, by=cast.researcher, config={"update": update}
+        )
+        return dict(run.inputs)
+
+    assert set(inputs({})) == {"policy", "reward", "prompts"}
+    assert inputs({"imitation_coefficient": 2})["groups"]["sha256"] == reward_model.snapshot.sha256
+
+
 def test_a_changed_byte_is_found(cast: Cast, base: Checkpoint) -> None:
     verify_checkpoint(base)
     change_a_byte(base.sha256, "model.safetensors")

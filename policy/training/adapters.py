@@ -5,6 +5,7 @@ What calls the layers need not know of them, and the policy with its adapters of
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,11 +15,13 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from policy.training.config import LoRAConfig
+from policy.training.randomness import generator
 
 MATRICES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
-def add_adapters(model: nn.Module, config: LoRAConfig, *, first_layer: int, num_layers: int) -> None:
+@torch.no_grad()
+def add_adapters(model: nn.Module, config: LoRAConfig, *, first_layer: int, num_layers: int, seed: int) -> None:
     """Freeze `model` and give the matrices of its layers from first_layer on an adapter each, which adds 0 at first."""
     assert config.rank is not None
     model.requires_grad_(False)
@@ -30,6 +33,11 @@ def add_adapters(model: nn.Module, config: LoRAConfig, *, first_layer: int, num_
         layers_pattern="layers",
     )
     inject_adapter_in_model(asked, model)
+    source = generator(seed, "adapters")
+    for _, adapter in _adapters(model):
+        for first in adapter.lora_A.parameters():
+            # As peft draws them, but from the run's own seed.
+            first.copy_(nn.init.kaiming_uniform_(torch.empty(first.shape), a=math.sqrt(5), generator=source))
 
 
 @contextmanager

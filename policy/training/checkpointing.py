@@ -20,6 +20,9 @@ from policy.training.evaluate import Choice, Evaluation
 from policy.training.ppo import PPOState
 from policy.training.trunk import Policy
 
+AVERAGE = "average.safetensors"
+CHOSEN = "chosen.safetensors"
+
 
 def save_state(path: Path, policy: Policy, state: PPOState, choice: Choice, history: dict[str, float]) -> None:
     """Write weights, AdamW's moments, the choice so far and all counters into the directory `path`."""
@@ -29,8 +32,10 @@ def save_state(path: Path, policy: Policy, state: PPOState, choice: Choice, hist
         moments |= {f"{names[parameter]}|{slot}": value.contiguous() for slot, value in slots.items()}
     save_file({name: p.detach().contiguous() for p, name in names.items()}, path / "trained.safetensors")
     save_file(moments, path / "optimizer.safetensors")
-    if choice.weights is not None and _best_step(choice) != state.step:
-        save_file(choice.weights, path / "chosen.safetensors")
+    if state.average is not None:
+        save_file({name: value.contiguous() for name, value in state.average.weights.items()}, path / AVERAGE)
+    if choice.weights is not None and not _chosen_is_trained(choice, state):
+        save_file(choice.weights, path / CHOSEN)
     (path / "state.json").write_text(json.dumps(_numbers(state, choice, history), indent=1))
 
 
@@ -59,21 +64,24 @@ def load_state(path: Path, policy: Policy, state: PPOState, choice: Choice) -> d
     choice.first, choice.best = (
         None if numbers[key] is None else Evaluation(**numbers[key]) for key in ("first_evaluation", "best_evaluation")
     )
-    _load_chosen(path, choice, state.step, weights)
+    if state.average is not None:
+        for name, value in load_file(path / AVERAGE).items():
+            state.average.weights[name].copy_(value)
+    _load_chosen(path, choice, state, weights)
     return {name: float(value) for name, value in numbers["history"].items()}
 
 
-def _load_chosen(path: Path, choice: Choice, step: int, trained: dict[str, Tensor]) -> None:
-    best = _best_step(choice)
-    if best in (None, 0):
+def _load_chosen(path: Path, choice: Choice, state: PPOState, trained: dict[str, Tensor]) -> None:
+    if choice.best is None or choice.best.step == 0:
         choice.weights = None
     else:
-        kept = trained if best == step else load_file(path / "chosen.safetensors")
+        kept = trained if _chosen_is_trained(choice, state) else load_file(path / CHOSEN)
         choice.weights = {name: value for name, value in kept.items() if name.startswith("model.")}
 
 
-def _best_step(choice: Choice) -> int | None:
-    return None if choice.best is None else choice.best.step
+def _chosen_is_trained(choice: Choice, state: PPOState) -> bool:
+    """Whether the chosen weights are the very ones that training goes on with, which are saved once."""
+    return state.average is None and choice.best is not None and choice.best.step == state.step
 
 
 def _numbers(state: PPOState, choice: Choice, history: dict[str, float]) -> dict[str, Any]:

@@ -90,6 +90,10 @@ class CreditConfig:
     reward_clip: float | None = 5.0
     """Scaled scores are held within plus or minus this; empty does not clip."""
 
+    whiten_rewards: bool = False
+    """Scale the rewards of tokens, KL included, to variance 1 over the rollout before credit is assigned; their mean
+    stays. Values are then in those units, which differ from step to step."""
+
     running_std: bool = False
     """Also divide scores by their standard deviation over the run so far."""
 
@@ -178,6 +182,14 @@ class UpdateConfig:
     entropy_coefficient: float = 0.0
     """Reward for entropy, per nat."""
 
+    imitation_coefficient: float = 0.0
+    """Weight of -log p, a mean over tokens, of the answers that people ranked best, beside PPO's loss (PTX). They come
+    from the reward model's snapshot, in each update as many as a mini-batch has answers. InstructGPT had 27.8."""
+
+    average_decay: float | None = None
+    """Measure and keep a running average of the weights instead of the last ones: after every PPO step it keeps this
+    share of itself and takes the rest from the weights. InstructGPT had 0.992 over far longer runs; empty is off."""
+
     def __post_init__(self) -> None:
         for name in ("epochs", "mini_batches", "micro_batch_size"):
             at_least(name, getattr(self, name), 1)
@@ -189,9 +201,12 @@ class UpdateConfig:
             "weight_decay",
             "value_coefficient",
             "entropy_coefficient",
+            "imitation_coefficient",
             "clip_high",
         ):
             at_least(name, getattr(self, name), 0)
+        if self.average_decay is not None:
+            share("average_decay", self.average_decay)
         if not 0 <= self.clip_low < 1:
             raise ValueError(f"clip_low ({self.clip_low}) must be at least 0 and below 1")
         if self.value_clip is not None:

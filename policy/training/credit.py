@@ -68,6 +68,8 @@ def assign_credit(
         scores = scores - config.disagreement_penalty * judged.disagreement
     shaped, clipped_share = shape_scores(scores, rollout.finished, moments=moments, config=config)
     rewards = token_rewards(shaped, judged, rollout.mask, kl_coefficient=kl_coefficient)
+    if config.whiten_rewards:
+        rewards = whiten(rewards, rollout.mask, shift_mean=False)
     found = estimate(rewards, judged, rollout, answers_per_prompt=answers_per_prompt, config=config)
     advantages = found.advantages
     std = float(advantages[rollout.mask].std()) if int(rollout.mask.sum()) > 1 else 0.0

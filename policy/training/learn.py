@@ -13,6 +13,7 @@ from torch import Tensor
 from gpu_ops import LinearPPO, ValueLoss, linear_ppo_loss, value_loss
 from policy.training.config import PPOConfig, UpdateConfig
 from policy.training.credit import Credit
+from policy.training.imitation import Imitation
 from policy.training.randomness import generator
 from policy.training.rollout import Judged, MicroBatch, response_states, unflatten
 from policy.training.trunk import Policy
@@ -36,13 +37,15 @@ SUMMED = (
 
 @dataclass(slots=True)
 class Learned:
-    """What the updates of one step came to. Sums over tokens; divide by `tokens`."""
+    """What the updates of one step came to. `sums` are over tokens: divide by `tokens`; norms and imitation loss are
+    sums over updates."""
 
     sums: dict[str, float] = field(default_factory=lambda: dict.fromkeys(SUMMED, 0.0))
     tokens: int = 0
     ratio_max: float = 0.0
     first_ratio_error: float = 0.0
     grad_norm: float = 0.0
+    imitation_loss: float = 0.0
     updates: int = 0
     skipped: int = 0
     last_kl: float = 0.0
@@ -81,11 +84,13 @@ def learn(
     seed: int,
     step: int,
     skipped_before: int,
+    imitation: Imitation | None = None,
 ) -> Learned:
     """All epochs of one step. Ends early once old and new policy are further apart than the config allows.
 
     Args:
         skipped_before: non-finite updates in a row before this step.
+        imitation: demonstrations whose gradient joins every update of the policy.
 
     Raises:
         TrainingRefused: the first ratio is not 1 (`ratio_mismatch`), or three updates in a row, or the policy itself,
@@ -106,6 +111,8 @@ def learn(
                 optimizer.zero_grad(set_to_none=True)
                 learned.stopped_early = True
                 return learned
+            if imitation is not None and not only_critic:
+                learned.imitation_loss += imitation.backward(policy, key=(seed, "imitation", step, epoch, index))
             in_a_row = 0 if _update(policy, optimizer, learned, config.update) else in_a_row + 1
             if in_a_row >= MAX_SKIPPED_IN_A_ROW:
                 message = "Three updates in a row were not finite; start again with a lower learning rate."

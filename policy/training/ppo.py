@@ -13,8 +13,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from policy.training.average import WeightAverage
 from policy.training.config import PPOConfig
 from policy.training.credit import RunningMoments, assign_credit
+from policy.training.imitation import Imitation
 from policy.training.kl import KLController, make_controller
 from policy.training.learn import check_finite, learn, make_optimizer
 from policy.training.randomness import generator
@@ -43,6 +45,7 @@ class PPOState:
 
     optimizer: torch.optim.AdamW
     controller: KLController
+    average: WeightAverage | None
     moments: RunningMoments = field(default_factory=RunningMoments)
     step: int = 0
     skipped_in_a_row: int = 0
@@ -51,7 +54,12 @@ class PPOState:
     @classmethod
     def start(cls, policy: Policy, config: PPOConfig) -> PPOState:
         """The state before the first step."""
-        return cls(optimizer=make_optimizer(policy, config.update), controller=make_controller(config.kl))
+        decay = config.update.average_decay
+        return cls(
+            optimizer=make_optimizer(policy, config.update),
+            controller=make_controller(config.kl),
+            average=None if decay is None else WeightAverage.start(policy, decay),
+        )
 
 
 def train(
@@ -63,8 +71,12 @@ def train(
     config: PPOConfig,
     state: PPOState,
     seed: int,
+    imitation: Imitation | None = None,
 ) -> Iterator[StepMetrics]:
     """Run the steps that `state` has not run yet; policy and state change in place.
+
+    Args:
+        imitation: demonstrations to mix into the updates.
 
     Raises:
         TrainingRefused: see `learn`.
@@ -116,6 +128,7 @@ def train(
             seed=seed,
             step=step,
             skipped_before=state.skipped_in_a_row,
+            imitation=imitation,
         )
         clock.lap("learn")
 
@@ -124,7 +137,11 @@ def train(
         state.controller.update(values["kl_nats_per_sequence"], len(rollout.responses))
         state.skipped_in_a_row = 0 if learned.updates else state.skipped_in_a_row + learned.skipped
         state.skipped_total += learned.skipped
+        if state.average is not None:
+            state.average.update(policy)
         state.step = step
+        if imitation is not None:
+            values["imitation_loss_nats_per_token"] = learned.imitation_loss / max(1, learned.updates + learned.skipped)
         values |= {"kl_coefficient": coefficient, "learning_rate": rate, "skipped_total": float(state.skipped_total)}
         yield StepMetrics(step, values)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +14,12 @@ from policy.training.checkpointing import load_state, save_state
 from policy.training.config import PPOConfig
 from policy.training.critic import Critic, critic_from_reward_model, critic_like_policy
 from policy.training.evaluate import Choice, evaluate
+from policy.training.imitation import Imitation
 from policy.training.ppo import PPOState, StepMetrics, train
 from policy.training.prompts import load_prompts, split_for_training
+from policy.training.trl_data import best_answers
 from policy.training.trunk import Policy
+from reward.training.groups import load_within
 from reward.training.language_model import Tokenizer, load_policy, read_meta, save_policy
 from reward.training.packing import Prefixed
 from reward.training.precision import use_bfloat16
@@ -34,6 +38,7 @@ class Job:
     reward: RewardModel
     train_prompts: list[list[int]]
     validation_prompts: list[list[int]]
+    imitation: Imitation | None
     state: PPOState
     choice: Choice
     history: dict[str, float]
@@ -110,6 +115,7 @@ def _load(run: RunDirectory) -> Job:
         reward=reward,
         train_prompts=[prompt.tokens for prompt in train_prompts],
         validation_prompts=[prompt.tokens for prompt in validation],
+        imitation=_imitation(run, config, policy, tokenizer),
         state=PPOState.start(policy, config),
         choice=Choice(config.kl.leash_kl_nats_per_sequence, config.credit.disagreement_penalty),
         history={},
@@ -129,6 +135,7 @@ def _policy(run: RunDirectory, model: torch.nn.Module, reward: RewardModel, conf
             sampler_dtype=torch.bfloat16 if use_bfloat16(run, "rollout_weights", config.rollout_weights) else None,
             critic=_critic(model, reward, config),
             lora=config.lora,
+            seed=run.spec.seed,
         )
     except ValueError as error:
         raise TrainingRefused(f"The configuration of this run cannot be used: {error}.", code="bad_config") from None
@@ -140,6 +147,28 @@ def _critic(model: torch.nn.Module, reward: RewardModel, config: PPOConfig) -> C
     if config.value_network == "reward-model":
         return critic_from_reward_model(reward, scale=config.credit.reward_scale, train_layers=config.train_layers)
     return None
+
+
+def _imitation(run: RunDirectory, config: PPOConfig, policy: Policy, tokenizer: Tokenizer) -> Imitation | None:
+    """The answers to training prompts that people ranked best, where the config wants them."""
+    if not config.update.imitation_coefficient:
+        return None
+    limit = config.max_prompt_tokens + config.max_new_tokens
+    groups = load_within(run, policy.model, tokenizer, max_tokens=limit).train
+    best = [(group.prompt, group.answers[index].tokens) for group in groups for index in best_answers(group)]
+    if not best:
+        message = (
+            "Nobody ranked an answer above another, so there is nothing to imitate; set imitation_coefficient to 0."
+        )
+        raise TrainingRefused(message, code="no_demonstrations")
+    prompts, answers = zip(*best, strict=True)
+    return Imitation(
+        prompts,
+        answers,
+        coefficient=config.update.imitation_coefficient,
+        per_update=max(1, config.answers_per_step // config.update.mini_batches),
+        micro_batch_size=config.update.micro_batch_size,
+    )
 
 
 def _train(job: Job) -> bool:
@@ -154,6 +183,7 @@ def _train(job: Job) -> bool:
         config=config,
         state=job.state,
         seed=run.spec.seed,
+        imitation=job.imitation,
     )
     for told in loop:
         run.metrics(told.step, **told.values)
@@ -192,17 +222,20 @@ def _slipped(job: Job, told: StepMetrics) -> bool:
 
 
 def _evaluate(job: Job, step: int) -> None:
-    found = evaluate(
-        job.policy,
-        job.score,
-        job.validation_prompts,
-        eos_id=job.tokenizer.eos_id,
-        config=job.config,
-        seed=job.run.spec.seed,
-        step=step,
-    )
+    """Measure the weights that could be chosen, the averaged ones where there are such, and consider them."""
+    with job.state.average.in_place(job.policy) if job.state.average else nullcontext():
+        found = evaluate(
+            job.policy,
+            job.score,
+            job.validation_prompts,
+            eos_id=job.tokenizer.eos_id,
+            config=job.config,
+            seed=job.run.spec.seed,
+            step=step,
+        )
+        is_best = job.choice.offer(found, job.policy)
     job.run.metrics(step, **found.values)
-    if job.choice.offer(found, job.policy) and step:
+    if is_best and step:
         message = (
             f"Best so far after step {step}: validation reward {found.reward:.3f} at {found.kl:.1f} nats per sequence."
         )

@@ -43,6 +43,7 @@ class Policy(nn.Module):
         sampler_dtype: torch.dtype | None = None,
         critic: Critic | None = None,
         lora: LoRAConfig | None = None,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         use_grouped_attention(model)
@@ -56,7 +57,7 @@ class Policy(nn.Module):
         self.cut = None if train_layers is None else depth - train_layers
         if lora is not None and self.has_adapters:
             self.cut = self.cut or 0
-            add_adapters(self.model, lora, first_layer=self.cut, num_layers=depth)
+            add_adapters(self.model, lora, first_layer=self.cut, num_layers=depth, seed=seed)
         else:
             self._freeze()
         # In a list, so that it is no submodule: neither trained nor saved.

@@ -107,6 +107,12 @@ PPO: dict[str, MetricHelp] = {
     "value_loss": MetricHelp(
         _("Value loss"), _("reward²"), _("Half the squared error of the value estimates."), _("falls")
     ),
+    "imitation_loss_nats_per_token": MetricHelp(
+        _("Imitation loss"),
+        NATS_PER_TOKEN,
+        _("How unlikely the policy finds the answers that people ranked best."),
+        _("steady; rising, the policy forgets them"),
+    ),
     "update_kl_k1_nats_per_token": MetricHelp(
         _("Update size, k1"), NATS_PER_TOKEN, _("New against old policy."), _("below 0.02")
     ),

@@ -21,10 +21,8 @@ PROMPTS = [[3 + i, 20 + i, 40 + i] for i in range(8)]
 
 
 def adapted(*, train_layers: int | None = None, sampler_dtype: torch.dtype | None = None) -> Policy:
-    torch.manual_seed(1)
-    return Policy(
-        build_llama(layers=3), train_layers=train_layers, lora=LoRAConfig(rank=4), sampler_dtype=sampler_dtype
-    )
+    model = build_llama(layers=3)
+    return Policy(model, train_layers=train_layers, lora=LoRAConfig(rank=4), sampler_dtype=sampler_dtype)
 
 
 def hidden(policy: Policy) -> Tensor:
@@ -109,7 +107,6 @@ def test_share_of_even_tokens_rises_with_adapters() -> None:
         update=UpdateConfig(epochs=4, learning_rate=3e-3, micro_batch_size=64),
         credit=CreditConfig(missing_eos_penalty=0.0), kl=KLConfig(coefficient=0.01, leash_kl_nats_per_sequence=None),
     )  # fmt: skip
-    torch.manual_seed(0)
     policy = Policy(build_llama(), lora=config.lora)
     state = PPOState.start(policy, config)
 
@@ -118,6 +115,15 @@ def test_share_of_even_tokens_rises_with_adapters() -> None:
 
     assert statistics.mean(reward[:2]) < 0.58
     assert statistics.mean(reward[-3:]) > 0.64
+
+
+def test_adapters_start_from_their_seed() -> None:
+    def start(seed: int) -> Tensor:
+        policy = Policy(build_llama(), lora=LoRAConfig(rank=4), seed=seed)
+        return next(p.detach() for name, p in policy.trained_model() if ".lora_A." in name)
+
+    assert torch.equal(start(1), start(1))
+    assert not torch.equal(start(1), start(2))
 
 
 def test_a_rank_of_zero_is_refused() -> None:

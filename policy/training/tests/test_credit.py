@@ -54,6 +54,17 @@ def test_answer_without_eos_pays_the_penalty_after_the_clip() -> None:
     assert clipped == pytest.approx(2 / 3)
 
 
+def test_whitened_rewards_have_variance_one_and_keep_their_mean() -> None:
+    mask, values = rollout().mask, judged()
+    rewards = token_rewards(torch.tensor([1.0, 2.0, 3.0]), values, mask, kl_coefficient=0.1)
+    expected = rewards / rewards[mask].std() + (rewards[mask].mean() - rewards[mask].mean() / rewards[mask].std())
+
+    # With lambda and gamma 1 and values of 0 the first token's advantage is the sum of its answer's rewards.
+    found = credited(values, plain(lam=1.0, whiten=False, whiten_rewards=True)).advantages
+
+    torch.testing.assert_close(found[:, 0], torch.where(mask, expected, 0.0).sum(1), atol=1e-5, rtol=1e-5)
+
+
 def test_disagreement_lowers_the_score_before_it_is_scaled() -> None:
     config = plain(disagreement_penalty=2.0, reward_scale=3.0)
     differing = judged()._replace(disagreement=torch.tensor([0.0, 0.5, 1.0]))

@@ -9,6 +9,7 @@ import pytest
 
 from policy.training.config import PPOConfig
 from policy.training.evaluate import NAMES
+from policy.training.imitation import Imitation
 from policy.training.ppo import PPOState, train
 from policy.training.tests.conftest import EOS, build_llama, even_share
 from policy.training.trunk import Policy
@@ -33,6 +34,7 @@ def test_every_metric_of_a_ppo_step_is_explained_and_back() -> None:
         config=config,
         state=PPOState.start(policy, config),
         seed=0,
+        imitation=Imitation([[5, 6]], [[7, EOS]], coefficient=1.0, per_update=1, micro_batch_size=1),
     )
 
     assert set(next(loop).values) == documented("PPO, per step")

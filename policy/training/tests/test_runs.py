@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from policy.training.ppo_job import train_policy
 from policy.training.sample_job import sample_answers
+from policy.training.tests.test_trl_runs import GROUPS, group
 from reward.training.files import sha256_of
 from reward.training.language_model import decode, load_tokenizer
 from reward.training.reward_model import RewardModel
@@ -109,7 +110,13 @@ class DiesInStep(RunDirectory):
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"train_layers": 1}, {"value_network": "separate"}, {"value_network": "reward-model"}, {"lora": {"rank": 2}}],
+    [
+        {},
+        {"train_layers": 1, "update": {**TINY_PPO["update"], "average_decay": 0.5}},
+        {"value_network": "separate"},
+        {"value_network": "reward-model"},
+        {"lora": {"rank": 2}},
+    ],
 )
 def test_resumed_run_is_the_run_that_never_stopped(ppo_run: Callable[..., Path], changes: dict[str, Any]) -> None:
     whole, cut = ppo_run("whole", **changes), ppo_run("cut", **changes)
@@ -190,6 +197,35 @@ def test_disagreement_of_one_head_cannot_be_penalised_and_of_two_is_told(
     assert carry_out(path).status == "succeeded"
     by_step = [event["metrics"] for event in told(path) if event["type"] == "metrics"]
     assert all(m.get("reward_disagreement", m.get("eval_reward_disagreement")) > 0 for m in by_step)
+
+
+def imitating(path: Path, groups: list[dict[str, Any]]) -> Path:
+    """The run with people's best answers mixed into its updates."""
+    (path / "groups.jsonl").write_text("".join(json.dumps(line) + "\n" for line in groups))
+    spec = json.loads((path / "run.json").read_text())
+    spec["inputs"]["groups"] = {"path": str(path / "groups.jsonl"), "sha256": ""}
+    spec["config"]["update"] = TINY_PPO["update"] | {"imitation_coefficient": 5.0}
+    (path / "run.json").write_text(json.dumps(spec))
+    return path
+
+
+def test_best_answers_of_the_snapshot_are_imitated_and_told(ppo_run: Callable[..., Path]) -> None:
+    path = imitating(ppo_run(), GROUPS)
+
+    assert carry_out(path).status == "succeeded"
+
+    losses = [e["metrics"].get("imitation_loss_nats_per_token") for e in told(path) if e["type"] == "metrics"]
+    losses = [loss for loss in losses if loss is not None]
+    assert len(losses) == TINY_PPO["steps"]
+    assert losses[-1] < losses[0] / 2
+
+
+def test_where_nobody_preferred_anything_there_is_nothing_to_imitate(ppo_run: Callable[..., Path]) -> None:
+    torn = [group(0, outcomes=(1, -1)), group(1, "validation")]
+
+    with pytest.raises(TrainingRefused, match="nothing to imitate") as refusal:
+        carry_out(imitating(ppo_run(), torn))
+    assert refusal.value.code == "no_demonstrations"
 
 
 def test_cancelled_run_ends_at_a_step_without_an_artifact(ppo_run: Callable[..., Path]) -> None:

@@ -27,15 +27,19 @@ PHASES = ("act", "score", "judge", "credit", "learn")
 
 
 def recipe(work: Work) -> PPOConfig:
-    """The work's settings; the others are our defaults, save that no answer ends and that scores are not shaped."""
+    """The work's settings; the others are our defaults, save that no answer ends and that scores are not shaped.
+
+    This task's scores have a standard deviation of about .12, so the squared errors of values are some seventy times
+    smaller than where scores have 1, which the default of value_coefficient is for. lam .98 suits answers of 16 tokens.
+    """
     return PPOConfig(
         steps=work.steps, answers_per_step=work.batch, max_new_tokens=work.new_tokens,
         max_prompt_tokens=work.prompt_tokens, precision="bfloat16-autocast" if work.bfloat16 else "float32",
         kl=KLConfig(coefficient=work.kl_coefficient),
-        credit=CreditConfig(missing_eos_penalty=0.0, reward_clip=None),
+        credit=CreditConfig(missing_eos_penalty=0.0, reward_clip=None, lam=0.98),
         update=UpdateConfig(
             epochs=work.epochs, micro_batch_size=work.batch, learning_rate=work.learning_rate,
-            value_learning_rate=work.learning_rate,
+            value_learning_rate=work.learning_rate, value_coefficient=20.0,
         ),
     )  # fmt: skip
 

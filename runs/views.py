@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts.access import RESEARCHES, STAFF, roles_of, workspaces_of
 from accounts.http import Request
-from runs import queries, services
+from runs import export, queries, services
 from runs.access import get_run
 from runs.metric_help import MAIN, in_reading_order, metric_help
 from runs.models import Run
@@ -70,6 +70,24 @@ def run_metrics(request: Request, public_id: UUID) -> JsonResponse:
         for name in in_reading_order([name for name in found if name != "step"])
     ]
     return JsonResponse({"step": found["step"], "series": series, "is_finished": run.is_finished})
+
+
+EXPORTS = {
+    "csv": (export.as_csv, "text/csv; charset=utf-8"),
+    "parquet": (export.as_parquet, "application/vnd.apache.parquet"),
+}
+
+
+@login_required
+@require_GET
+def run_export(request: Request, public_id: UUID, form: str) -> HttpResponse:
+    """All metrics as a file; `form` is a key of EXPORTS."""
+    run = get_run(request.user, public_id)
+    write, content_type = EXPORTS[form]
+    name = f"{run.kind}-{str(run.public_id)[:8]}.{form}"
+    return HttpResponse(
+        write(run), content_type=content_type, headers={"Content-Disposition": f'attachment; filename="{name}"'}
+    )
 
 
 @login_required

@@ -1,0 +1,49 @@
+"""A run's metrics as one table, a row per step and a column per metric: CSV for spreadsheets, Parquet for the rest."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from runs import queries
+from runs.metric_help import in_reading_order
+from runs.models import Run
+
+Columns = dict[str, list[int] | list[float | None]]
+
+
+def as_csv(run: Run) -> bytes:
+    """UTF-8 with a header; a metric that a step does not have is an empty cell. Numbers are written to be read back."""
+    columns = _columns(run)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(
+        ["" if cell is None else repr(cell) for cell in row] for row in zip(*columns.values(), strict=True)
+    )
+    return text.getvalue().encode()
+
+
+def as_parquet(run: Run) -> bytes:
+    """`step` is int64, metrics are float64 with nulls; what the run was stands in the schema's metadata as JSON."""
+    columns = _columns(run)
+    origin = {
+        "run": str(run.public_id), "kind": run.kind, "title": run.title, "seed": run.seed, "config": run.config,
+        "code_version": run.code_version, "inputs": run.inputs,
+    }  # fmt: skip
+    schema = pa.schema(
+        [(name, pa.int64() if name == "step" else pa.float64()) for name in columns],
+        metadata={"plumbline": json.dumps(origin)},
+    )
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(columns, schema=schema), sink)
+    return bytes(sink.getvalue())
+
+
+def _columns(run: Run) -> Columns:
+    found = queries.metric_series(run)
+    return {name: found[name] for name in ["step", *in_reading_order([name for name in found if name != "step"])]}

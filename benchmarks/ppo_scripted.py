@@ -23,7 +23,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.ppo_work import Told, Work, build, run_side, trl_python, typical
+from benchmarks.ppo_work import Told, Work, build, run_side, run_trl, typical
 
 WINDOWS = {"steps 22-26": slice(22, 27), "steps 55-59": slice(55, 60)}
 
@@ -33,8 +33,7 @@ def measure(work: Work) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as made:
         folder = build(work, Path(made))
         ours = run_side("ppo_ours.py", work, folder)
-        theirs = run_side("ppo_trl.py", work, folder, python=trl_python())
-    assert ours is not None
+        theirs = run_trl(work, folder)
     return {"seed": work.seed, **row(ours), "trl": None if theirs is None else row(theirs)}
 
 

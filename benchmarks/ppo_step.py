@@ -22,7 +22,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.ppo_work import Told, Work, build, run_side, trl_python, typical
+from benchmarks.ppo_work import Told, Work, build, run_side, run_trl, typical
 
 OURS: dict[str, dict[str, Any]] = {"ours": {}, "ours_separate": {"value_network": "separate"}}
 
@@ -31,8 +31,8 @@ def measure(work: Work, *, with_trl: bool) -> dict[str, dict[str, Any] | None]:
     """Every side from the same weights, one after the other."""
     with tempfile.TemporaryDirectory() as made:
         folder = build(work, Path(made))
-        found = {name: run_side("ppo_ours.py", work, folder, **more) for name, more in OURS.items()}
-        found["trl"] = run_side("ppo_trl.py", work, folder, python=trl_python()) if with_trl else None
+        sides = {name: run_side("ppo_ours.py", work, folder, **more) for name, more in OURS.items()}
+        found = {**sides, "trl": run_trl(work, folder) if with_trl else None}
     return {name: None if told is None else row(told, work) for name, told in found.items()}
 
 

@@ -104,8 +104,8 @@ def typical(values: Sequence[float]) -> float:
     return statistics.median(values[1:] or values)
 
 
-def run_side(script: str, work: Work, folder: Path, *, python: str = sys.executable, **more: Any) -> Told | None:
-    """One side in a process of its own; None where what it needs is not installed there."""
+def run_side(script: str, work: Work, folder: Path, *, python: str = sys.executable, **more: Any) -> Told:
+    """One side in a process of its own."""
     with tempfile.TemporaryDirectory() as made:
         out = Path(made, "told.json")
         given = {"work": asdict(work), "folder": str(folder), "out": str(out), **more}
@@ -114,20 +114,23 @@ def run_side(script: str, work: Work, folder: Path, *, python: str = sys.executa
         if done.returncode == 0:
             return Told(**json.loads(out.read_text()))
     reason = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit status {done.returncode}"
-    if "No module named" not in reason:
-        sys.exit(f"{script}: {reason}")
-    print(f"left out: {script} ({reason})", file=sys.stderr)
+    sys.exit(f"{script}: {reason}")
+
+
+def run_trl(work: Work, folder: Path) -> Told | None:
+    """TRL's side, by the interpreter that `TRL_PPO_PYTHON` names, else this one; None where that has no TRL 1.12.0."""
+    python = os.environ.get("TRL_PPO_PYTHON", sys.executable)
+    asked = [python, "-c", "from importlib.metadata import version; print(version('trl'))"]
+    found = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip() or "none"
+    if found == TRL_VERSION:
+        return run_side("ppo_trl.py", work, folder, python=python)
+    print(f"left out: TRL {TRL_VERSION}, the last with PPO ({python} has {found})", file=sys.stderr)
     return None
 
 
 def write(told: Told, out: str) -> None:
     """Leave what a side has to say where `run_side` looks for it."""
     Path(out).write_text(json.dumps(asdict(told)))
-
-
-def trl_python() -> str:
-    """The interpreter of an environment with TRL 1.12.0, the last with PPO: `TRL_PPO_PYTHON`, else this one."""
-    return os.environ.get("TRL_PPO_PYTHON", sys.executable)
 
 
 def _environment() -> dict[str, str]:

@@ -1,0 +1,59 @@
+"""The PPO benchmarks run and print what their documentation says; what they measure is no test's business."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.ppo_work import Work, prompts
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def measured(script: str, *arguments: str) -> Any:
+    command = [sys.executable, f"benchmarks/{script}", "--threads", "1", "--json", *arguments]
+    # This environment's TRL has no PPO, so its side is left out.
+    environment = {**os.environ, "TRL_PPO_PYTHON": sys.executable}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, env=environment)
+    assert "left out: TRL 1.12.0, the last with PPO" in done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.slow
+def test_a_step_is_measured_with_and_without_a_value_network_of_its_own() -> None:
+    found = measured("ppo_step.py", "--model", "tiny", "--steps", "2", "--batch", "4")
+
+    assert found["trl"] is None
+    for side in ("ours", "ours_separate"):
+        told = found[side]
+        assert told["cpu_seconds_per_step"] > 0
+        assert told["peak_rss_mib"] > 50
+        assert told["phases"].keys() == {"act", "score", "judge", "credit", "learn"}
+        assert sum(told["phases"].values()) <= told["seconds_per_step"] * 1.01
+
+
+@pytest.mark.slow
+def test_the_scripted_task_tells_every_seeds_score_at_every_step() -> None:
+    (row,) = measured("ppo_scripted.py", "--seeds", "1", "--steps", "3")
+
+    assert (row["seed"], row["trl"]) == (0, None)
+    assert len(row["score"]) == 3
+    assert all(0.3 < score < 0.7 for score in row["score"])
+    assert row["kl_nats_per_sequence"][0] == pytest.approx(0, abs=1e-4)
+    assert row["final_kl_nats_per_sequence"] == row["kl_nats_per_sequence"][-1] > 0
+
+
+def test_prompts_are_of_odd_ids_the_same_for_a_seed() -> None:
+    work = Work(model="tiny", steps=1, batch=40, prompt_tokens=8, new_tokens=1, learning_rate=1.0)
+
+    drawn = prompts(work, 512)
+
+    assert drawn == prompts(work, 512)
+    assert (len(drawn), {len(prompt) for prompt in drawn}) == (80, {8})
+    assert all(token % 2 == 1 and 3 < token < 512 for prompt in drawn for token in prompt)

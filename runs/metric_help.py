@@ -29,11 +29,11 @@ MAIN = (
     "entropy_nats_per_token",
     "clip_fraction",
     "explained_variance",
-    "grad_norm",
     "loss",
     "accuracy_train",
     *("dpo_loss", "dpo_accuracy_train", "dpo_margin", "dpo_loss_heldout", "dpo_accuracy_heldout"),
     *("sft_loss_nats_per_token", "sft_loss_heldout_nats_per_token", "sft_token_accuracy_share"),
+    "grad_norm",
 )
 """What a chart is open for at once; the rest is folded away, by name."""
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from policy.training.credit import RunningMoments
 from policy.training.evaluate import Choice, Evaluation
+from policy.training.guard import Guard
 from policy.training.ppo import PPOState
 from policy.training.trunk import Policy
 
@@ -24,7 +25,9 @@ AVERAGE = "average.safetensors"
 CHOSEN = "chosen.safetensors"
 
 
-def save_state(path: Path, policy: Policy, state: PPOState, choice: Choice, history: dict[str, float]) -> None:
+def save_state(
+    path: Path, policy: Policy, state: PPOState, choice: Choice, guard: Guard, history: dict[str, float]
+) -> None:
     """Write weights, AdamW's moments, the choice so far and all counters into the directory `path`."""
     names: dict[Tensor, str] = {parameter: name for name, parameter in policy.trained()}
     moments: dict[str, Tensor] = {}
@@ -36,10 +39,10 @@ def save_state(path: Path, policy: Policy, state: PPOState, choice: Choice, hist
         save_file({name: value.contiguous() for name, value in state.average.weights.items()}, path / AVERAGE)
     if choice.weights is not None and not _chosen_is_trained(choice, state):
         save_file(choice.weights, path / CHOSEN)
-    (path / "state.json").write_text(json.dumps(_numbers(state, choice, history), indent=1))
+    (path / "state.json").write_text(json.dumps(_numbers(state, choice, guard, history), indent=1))
 
 
-def load_state(path: Path, policy: Policy, state: PPOState, choice: Choice) -> dict[str, float]:
+def load_state(path: Path, policy: Policy, state: PPOState, choice: Choice, guard: Guard) -> dict[str, float]:
     """Put back what `save_state` wrote and return the history.
 
     Raises:
@@ -58,7 +61,8 @@ def load_state(path: Path, policy: Policy, state: PPOState, choice: Choice) -> d
         state.optimizer.state[trained[name]][slot] = value.to(trained[name].device)
     numbers = json.loads((path / "state.json").read_text())
     state.step, state.skipped_in_a_row = numbers["step"], numbers["skipped_in_a_row"]
-    state.skipped_total = numbers["skipped_total"]
+    state.skipped_total, state.ended = numbers["skipped_total"], numbers["ended"]
+    guard.since_best = numbers["evaluations_since_best"]
     state.controller.coefficient = numbers["kl_coefficient"]
     state.moments = RunningMoments(**numbers["moments"])
     choice.first, choice.best = (
@@ -84,11 +88,13 @@ def _chosen_is_trained(choice: Choice, state: PPOState) -> bool:
     return state.average is None and choice.best is not None and choice.best.step == state.step
 
 
-def _numbers(state: PPOState, choice: Choice, history: dict[str, float]) -> dict[str, Any]:
+def _numbers(state: PPOState, choice: Choice, guard: Guard, history: dict[str, float]) -> dict[str, Any]:
     return {
         "step": state.step,
         "skipped_in_a_row": state.skipped_in_a_row,
         "skipped_total": state.skipped_total,
+        "ended": state.ended,
+        "evaluations_since_best": guard.since_best,
         "kl_coefficient": state.controller.coefficient,
         "moments": dataclasses.asdict(state.moments),
         "first_evaluation": None if choice.first is None else choice.first._asdict(),

@@ -41,7 +41,10 @@ class StepMetrics(NamedTuple):
 
 @dataclass(slots=True)
 class PPOState:
-    """What changes from step to step beside the weights. Random numbers derive from seed and step: none to keep."""
+    """What changes from step to step beside the weights. Random numbers derive from seed and step: none to keep.
+
+    `ended` says that no step is to follow, whatever the config's number of steps.
+    """
 
     optimizer: torch.optim.AdamW
     controller: KLController
@@ -50,6 +53,7 @@ class PPOState:
     step: int = 0
     skipped_in_a_row: int = 0
     skipped_total: int = 0
+    ended: bool = False
 
     @classmethod
     def start(cls, policy: Policy, config: PPOConfig) -> PPOState:

@@ -161,6 +161,37 @@ def test_run_beyond_the_kl_leash_ends_with_the_last_weights_within(ppo_run: Call
     assert all(torch.equal(saved[name], start[name]) for name in start)
 
 
+class DiesAfterTheAlarm(RunDirectory):
+    """A run directory whose process dies when it has told of an alarm and written the step's checkpoint."""
+
+    def save_checkpoint(self, step: int, write: Callable[[Path], None]) -> None:
+        super().save_checkpoint(step, write)
+        if "no_progress" in {event.get("code") for event in told(self.path)}:
+            raise PowerCut
+
+
+def test_run_that_makes_no_progress_ends_early_even_when_it_is_resumed_after_its_last_step(
+    ppo_run: Callable[..., Path],
+) -> None:
+    # So low a rate changes no answer, and weights that are no better than the start are not chosen.
+    changes = {
+        "steps": 10,
+        "guard": {"patience_evaluations": 2},
+        "update": TINY_PPO["update"] | {"learning_rate": 1e-12, "value_learning_rate": 1e-12},
+    }
+    whole, cut = ppo_run("whole", **changes), ppo_run("cut", **changes)
+    outcome = carry_out(whole)
+    dying = DiesAfterTheAlarm.open(cut)
+    with pytest.raises(PowerCut):
+        train_policy(dying)
+    dying.close()
+
+    assert (outcome.status, outcome.metrics["num_steps"], outcome.metrics["best_step"]) == ("succeeded", 4, 0)
+    assert "no_progress" in {event.get("code") for event in told(whole)}
+    assert carry_out(cut).metrics == outcome.metrics
+    assert told(cut) == told(whole)
+
+
 def test_test_prompt_in_training_is_refused(ppo_run: Callable[..., Path], tmp_path: Path) -> None:
     leaky = write_prompts(tmp_path / "leaky.jsonl", ("train", "train", "validation", "test"))
 

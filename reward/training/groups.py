@@ -108,7 +108,9 @@ def load_groups(path: Path, tokenizer: Tokenizer, *, max_tokens: int) -> Dataset
         )
         raise TrainingRefused(f"{message} Collect rankings on training prompts first.", code="too_few_rankings")
     if not heldout:
-        message = f"No answers to validation prompts are ranked{left_out}, so the reward model could not be measured."
+        message = (
+            f"No answers to validation prompts are ranked{left_out}, so nothing that is trained could be measured."
+        )
         raise TrainingRefused(f"{message} Collect rankings on validation prompts first.", code="no_heldout_pairs")
     return Dataset(train, heldout, num_left_out)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from reward.training.rundir import Outcome, RunDirectory, main
+from reward.training.entry import main
+from reward.training.rundir import Outcome, RunDirectory
 
 # Each handler loads torch: only once the run directory is locked.
 
@@ -41,4 +42,5 @@ def _import(run: RunDirectory) -> Outcome:
 
 if __name__ == "__main__":
     handlers = {"policy.sample": _sample, "policy.ppo": _ppo, "policy.import": _import}
-    sys.exit(main(sys.argv, {**handlers, "policy.dpo": _dpo, "policy.sft": _sft}))
+    handlers |= {"policy.dpo": _dpo, "policy.sft": _sft}
+    sys.exit(main(sys.argv, handlers, together={"policy.ppo"}))

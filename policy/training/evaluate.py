@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from policy.training.config import PPOConfig
-from policy.training.ppo import Score, score_rollout
-from policy.training.rollout import judge, make_micro_batch, make_rollout
-from policy.training.sampling import Draw, Request, sample
+from policy.training.ppo import Score, draw_rollout, score_rollout
+from policy.training.rollout import judge, make_micro_batch
+from policy.training.sampling import Draw, Request
 from policy.training.tell import rollout_metrics
 from policy.training.trunk import Policy
+from reward.training.ranks import ALONE, Ranks
 
 NAMES = {
     "reward_mean": "eval_reward",
@@ -52,6 +53,7 @@ def evaluate(
     config: PPOConfig,
     seed: int,
     step: int,
+    ranks: Ranks = ALONE,
 ) -> Evaluation:
     """Draw, score and compare with the reference. Random numbers are the same at every step, so that steps compare."""
     asked = [prompt for prompt in prompts for _ in range(config.eval_answers_per_prompt)]
@@ -61,11 +63,12 @@ def evaluate(
         temperature=config.temperature,
         batch_size=max(32, config.answers_per_step),
     )
-    rollout = make_rollout(asked, sample(policy.sampler(), requests, draw=draw, eos_id=eos_id), policy.head.device)
+    rollout = draw_rollout(policy, requests, draw=draw, eos_id=eos_id, ranks=ranks)
     by_length = sorted(range(len(asked)), key=lambda i: len(asked[i]) + len(rollout.responses[i]))
     parts = torch.tensor(by_length).split(config.update.micro_batch_size)
-    batches = [make_micro_batch(policy, rollout, rows) for rows in parts]
-    judged = judge(policy, rollout, batches, score_rollout(score, rollout), temperature=config.temperature)
+    batches = [make_micro_batch(policy, rollout, rows) for rows in ranks.share(parts)]
+    members = score_rollout(score, rollout, ranks=ranks)
+    judged = judge(policy, rollout, batches, members, temperature=config.temperature, ranks=ranks)
     found = rollout_metrics(rollout, judged)
     return Evaluation(step, {told: found[name] for name, told in NAMES.items() if name in found})
 

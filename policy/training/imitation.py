@@ -15,6 +15,7 @@ from policy.training.randomness import generator
 from policy.training.rollout import make_micro_batch, make_rollout, response_states
 from policy.training.sampling import Answer
 from policy.training.trunk import Policy
+from reward.training.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +28,10 @@ class Imitation:
     per_update: int
     micro_batch_size: int
 
-    def backward(self, policy: Policy, *, key: tuple[int | str, ...]) -> float:
+    def backward(self, policy: Policy, *, key: tuple[int | str, ...], ranks: Ranks = ALONE) -> float:
         """Add the gradient of coefficient * mean(-log p) over the tokens of a draw; return that mean in nats.
+
+        The gradient is of this rank's share, the mean of everybody's.
 
         Args:
             key: what the draw derives from; without replacement within a draw.
@@ -40,10 +43,10 @@ class Imitation:
             policy.head.device,
         )
         tokens, total = int(rollout.mask.sum()), 0.0
-        for rows in torch.arange(len(drawn)).split(self.micro_batch_size):
+        for rows in ranks.share(torch.arange(len(drawn)).split(self.micro_batch_size)):
             batch = make_micro_batch(policy, rollout, rows)
             logp = linear_logp(response_states(policy, batch), policy.head, batch.targets, temperature=1.0).logp
             loss = -logp.sum() / tokens
             (self.coefficient * loss).backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
-        return total
+        return ranks.totals([total])[0]

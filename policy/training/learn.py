@@ -17,6 +17,7 @@ from policy.training.imitation import Imitation
 from policy.training.randomness import generator
 from policy.training.rollout import Judged, MicroBatch, response_states, unflatten
 from policy.training.trunk import Policy
+from reward.training.ranks import ALONE, Ranks
 from reward.training.rundir import TrainingRefused
 
 RATIO_TOLERANCE = {False: 1e-4, True: 2e-2}
@@ -85,10 +86,12 @@ def learn(
     step: int,
     skipped_before: int,
     imitation: Imitation | None = None,
+    ranks: Ranks = ALONE,
 ) -> Learned:
     """All epochs of one step. Ends early once old and new policy are further apart than the config allows.
 
     Args:
+        mini_batches: of each this rank's micro-batches.
         skipped_before: non-finite updates in a row before this step.
         imitation: demonstrations whose gradient joins every update of the policy.
 
@@ -102,7 +105,9 @@ def learn(
     for epoch in range(config.update.epochs):
         order = torch.randperm(len(mini_batches), generator=generator(seed, "order", step, epoch))
         for index in order.tolist():
-            terms = _accumulate(policy, mini_batches[index], judged, credit, config, only_critic=only_critic)
+            terms = _accumulate(
+                policy, mini_batches[index], judged, credit, config, only_critic=only_critic, ranks=ranks
+            )
             _note(learned, terms)
             if learned.updates + learned.skipped == 0:
                 _check_first_ratio(learned, terms, policy.autocast)
@@ -112,7 +117,9 @@ def learn(
                 learned.stopped_early = True
                 return learned
             if imitation is not None and not only_critic:
-                learned.imitation_loss += imitation.backward(policy, key=(seed, "imitation", step, epoch, index))
+                key = (seed, "imitation", step, epoch, index)
+                learned.imitation_loss += imitation.backward(policy, key=key, ranks=ranks)
+            ranks.add_gradients([parameter for _, parameter in policy.trained()])
             in_a_row = 0 if _update(policy, optimizer, learned, config.update) else in_a_row + 1
             if in_a_row >= MAX_SKIPPED_IN_A_ROW:
                 message = "Three updates in a row were not finite; start again with a lower learning rate."
@@ -128,13 +135,16 @@ def _accumulate(
     config: PPOConfig,
     *,
     only_critic: bool = False,
+    ranks: Ranks = ALONE,
 ) -> Terms:
     """Gradients of a mini-batch, however it is cut: every micro-batch divides by the whole token count.
+
+    The gradients are of this rank's micro-batches, the terms of everybody's.
 
     Args:
         only_critic: what tells values alone gets a gradient; everything is told as ever.
     """
-    tokens = sum(batch.targets.numel() for batch in batches)
+    tokens = int(ranks.totals([sum(batch.targets.numel() for batch in batches)])[0])
     sums, ratio_max, ratio_error = dict.fromkeys(SUMMED, 0.0), 0.0, 0.0
     for batch in batches:
         with torch.set_grad_enabled(not only_critic):
@@ -158,7 +168,8 @@ def _accumulate(
         ratio_max = max(ratio_max, float(ppo.metrics.ratio_max))
         old_logp = judged.logp[batch.rows][batch.mask]
         ratio_error = max(ratio_error, float((ppo.logp.detach() - old_logp).expm1().abs().max()))
-    return Terms(sums, tokens, ratio_max, ratio_error)
+    sums = dict(zip(sums, ranks.totals(list(sums.values())), strict=True))
+    return Terms(sums, tokens, ranks.greatest(ratio_max), ranks.greatest(ratio_error))
 
 
 def _policy_loss(

@@ -20,12 +20,13 @@ from policy.training.imitation import Imitation
 from policy.training.kl import KLController, make_controller
 from policy.training.learn import check_finite, learn, make_optimizer
 from policy.training.randomness import generator
-from policy.training.rollout import Rollout, judge, make_micro_batch, make_rollout, plan_rows
+from policy.training.rollout import Rollout, judge, make_micro_batch, make_rollout, plan_rows, pool_answers
 from policy.training.sampling import Draw, Request, sample
 from policy.training.schedule import set_learning_rates
 from policy.training.tell import Seconds, step_metrics
 from policy.training.trunk import Policy
 from reward.training.packing import Prefixed, by_prompt
+from reward.training.ranks import ALONE, Ranks
 
 Score = Callable[[Sequence[Prefixed]], Tensor]
 """[A, M] scores of prompts' answers (token ids, EOS included where there is one), in their order, by each of the reward
@@ -76,11 +77,13 @@ def train(
     state: PPOState,
     seed: int,
     imitation: Imitation | None = None,
+    ranks: Ranks = ALONE,
 ) -> Iterator[StepMetrics]:
     """Run the steps that `state` has not run yet; policy and state change in place.
 
     Args:
         imitation: demonstrations to mix into the updates.
+        ranks: the processes that train together; all of them yield the same.
 
     Raises:
         TrainingRefused: see `learn`.
@@ -89,7 +92,7 @@ def train(
         step, clock = state.step + 1, Seconds()
 
         # 1. Act: draw a rollout.
-        rollout = act(policy, prompts, eos_id=eos_id, config=config, seed=seed, step=step)
+        rollout = act(policy, prompts, eos_id=eos_id, config=config, seed=seed, step=step, ranks=ranks)
         clock.lap("act")
 
         # 2. Judge: log-probabilities and values by the policy, the reference and the reward model.
@@ -100,11 +103,11 @@ def train(
             seed=seed,
             step=step,
         )
-        mini_batches = [[make_micro_batch(policy, rollout, rows) for rows in part] for part in plan]
-        members = score_rollout(score, rollout)
+        mini_batches = [[make_micro_batch(policy, rollout, rows) for rows in ranks.share(part)] for part in plan]
+        members = score_rollout(score, rollout, ranks=ranks)
         clock.lap("score")
         flat = [batch for part in mini_batches for batch in part]
-        judged = judge(policy, rollout, flat, members, temperature=config.temperature)
+        judged = judge(policy, rollout, flat, members, temperature=config.temperature, ranks=ranks)
         check_finite(judged.logp, judged.ref_logp, judged.values, judged.scores)
         clock.lap("judge")
 
@@ -133,6 +136,7 @@ def train(
             step=step,
             skipped_before=state.skipped_in_a_row,
             imitation=imitation,
+            ranks=ranks,
         )
         clock.lap("learn")
 
@@ -158,6 +162,7 @@ def act(
     config: PPOConfig,
     seed: int,
     step: int,
+    ranks: Ranks = ALONE,
 ) -> Rollout:
     """Draw the answers of one step: the next prompts of an endless run of shuffled passes, answered side by side."""
     count = config.prompts_per_step
@@ -165,14 +170,34 @@ def act(
     asked = [prompts[index] for index in chosen for _ in range(config.answers_per_prompt)]
     requests = [Request(prompt, (seed, "act", step, index)) for index, prompt in enumerate(asked)]
     draw = Draw(max_new_tokens=config.max_new_tokens, temperature=config.temperature, batch_size=len(requests))
-    answers = sample(policy.sampler(), requests, draw=draw, eos_id=eos_id)
-    return make_rollout(asked, answers, policy.head.device)
+    return draw_rollout(policy, requests, draw=draw, eos_id=eos_id, ranks=ranks)
 
 
-def score_rollout(score: Score, rollout: Rollout) -> Tensor:
-    """[B, M] scores by each head, without gradient."""
-    with torch.no_grad():
-        return score(by_prompt(rollout.prompts, rollout.responses)).detach().float().to(rollout.mask.device)
+def draw_rollout(
+    policy: Policy, requests: Sequence[Request], *, draw: Draw, eos_id: int, ranks: Ranks = ALONE
+) -> Rollout:
+    """An answer to every request; each rank draws its share and then has all."""
+    device = policy.head.device
+    mine = sample(policy.sampler(), ranks.share(requests), draw=draw, eos_id=eos_id)
+    answers = pool_answers(mine, len(requests), ranks=ranks, longest=draw.max_new_tokens, device=device)
+    return make_rollout([request.prompt for request in requests], answers, device)
+
+
+@torch.no_grad()
+def score_rollout(score: Score, rollout: Rollout, *, ranks: Ranks = ALONE) -> Tensor:
+    """[B, M] scores by each head, without gradient; each rank scores the answers to its share of the prompts."""
+    groups = by_prompt(rollout.prompts, rollout.responses)
+    device = rollout.mask.device
+    if ranks.count == 1:
+        return score(groups).detach().float().to(device)
+    mine = ranks.share(groups)
+    told = score(mine).detach().float().to(device) if mine else torch.zeros(0, 0, device=device)
+    members = torch.zeros(len(rollout.responses), int(ranks.greatest(told.shape[1])), device=device)
+    if mine:
+        numbers = torch.arange(len(groups)).repeat_interleave(torch.tensor([len(group.answers) for group in groups]))
+        members[(numbers % ranks.count == ranks.index).to(device)] = told
+    ranks.add_up([members])
+    return members
 
 
 def _prompt_at(num_prompts: int, position: int, seed: int) -> int:

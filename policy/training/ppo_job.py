@@ -16,6 +16,8 @@ from reward.training.rundir import Outcome, RunDirectory
 def train_policy(run: RunDirectory) -> Outcome:
     """Run PPO from the last checkpoint, if any, and save the chosen weights."""
     job = load_job(run)
+    if job.ranks.count > 1:
+        run.note("ranks", f"{job.ranks.count} processes train together.")
     if job.choice.first is None:
         _evaluate(job, 0)
     finished = _train(job)
@@ -28,7 +30,9 @@ def train_policy(run: RunDirectory) -> Outcome:
     folder = run.artifact_path("model")
     parent = read_meta(run.input("policy"))
     meta: dict[str, Any] = {name: parent[name] for name in ("base", "licence", "source_uri") if name in parent}
-    save_policy(job.policy.plain_model(), job.tokenizer, folder, meta={**meta, "kind": "policy", "ppo_step": best.step})
+    meta |= {"kind": "policy", "ppo_step": best.step}
+    if job.ranks.is_first:
+        save_policy(job.policy.plain_model(), job.tokenizer, folder, meta=meta)
     run.note("chosen", f"The weights after step {best.step} were chosen: validation reward {best.reward:.3f}.")
     metrics = {
         **job.history,
@@ -57,6 +61,7 @@ def _train(job: Job) -> bool:
         state=job.state,
         seed=run.spec.seed,
         imitation=job.imitation,
+        ranks=job.ranks,
     )
     for told in loop:
         run.metrics(told.step, **told.values)
@@ -67,7 +72,7 @@ def _train(job: Job) -> bool:
         run.progress("train", told.step, config.steps, "steps")
         if run.stopping or told.step % config.checkpoint_every_steps == 0:
             _checkpoint(job)
-        if run.cancelled():
+        if job.ranks.greatest(run.cancelled()):
             return False
         if job.state.ended:
             break
@@ -107,6 +112,7 @@ def _evaluate(job: Job, step: int) -> bool:
             config=job.config,
             seed=job.run.spec.seed,
             step=step,
+            ranks=job.ranks,
         )
         is_best = job.choice.offer(found, job.policy)
     job.run.metrics(step, **found.values)

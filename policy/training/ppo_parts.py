@@ -22,6 +22,7 @@ from reward.training.groups import load_within
 from reward.training.language_model import Tokenizer, load_policy
 from reward.training.packing import Prefixed
 from reward.training.precision import use_bfloat16
+from reward.training.ranks import Ranks, join_ranks
 from reward.training.reward_model import RewardModel
 from reward.training.rundir import RunDirectory, TrainingRefused
 
@@ -41,6 +42,7 @@ class Job:
     state: PPOState
     choice: Choice
     guard: Guard
+    ranks: Ranks
     history: dict[str, float]
 
     def score(self, groups: Sequence[Prefixed]) -> Tensor:
@@ -51,6 +53,7 @@ class Job:
 
 def load_job(run: RunDirectory) -> Job:
     """All parts as the last checkpoint left them, if there is one. Raises TrainingRefused."""
+    ranks = join_ranks(run.spec.device)
     config = run.config(PPOConfig)
     torch.set_float32_matmul_precision(config.matmul_precision)
     model, tokenizer = load_policy(run.input("policy"), dtype=torch.float32)
@@ -91,6 +94,7 @@ def load_job(run: RunDirectory) -> Job:
         state=PPOState.start(policy, config),
         choice=Choice(config.kl.leash_kl_nats_per_sequence, config.credit.disagreement_penalty),
         guard=Guard(config.guard),
+        ranks=ranks,
         history={},
     )
     checkpoint = run.latest_checkpoint()

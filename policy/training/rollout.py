@@ -17,6 +17,7 @@ from gpu_ops import linear_logp
 from policy.training.randomness import generator
 from policy.training.sampling import Answer
 from policy.training.trunk import Policy
+from reward.training.ranks import ALONE, Ranks
 
 
 class Rollout(NamedTuple):
@@ -69,6 +70,25 @@ def make_rollout(prompts: Sequence[Sequence[int]], answers: Sequence[Answer], de
     )
 
 
+def pool_answers(
+    mine: Sequence[Answer], total: int, *, ranks: Ranks, longest: int, device: torch.device
+) -> list[Answer]:
+    """All answers in their order, of which each rank drew its share; `longest` bounds their tokens."""
+    if ranks.count == 1:
+        return list(mine)
+    ids = torch.zeros(total, longest, dtype=torch.int64)
+    logp = torch.zeros(total, longest, dtype=torch.float64)
+    lengths, finished = (torch.zeros(total, dtype=torch.int64) for _ in range(2))
+    for place, answer in zip(ranks.share(range(total)), mine, strict=True):
+        count = len(answer.token_ids)
+        ids[place, :count], logp[place, :count] = torch.tensor(answer.token_ids), torch.tensor(answer.logp).double()
+        lengths[place], finished[place] = count, int(answer.finish_reason == "stop")
+    told = [each.to(device) for each in (ids, logp, lengths, finished)]
+    ranks.add_up(told)
+    rows = zip(*(each.tolist() for each in told), strict=True)
+    return [Answer(row[:n], "stop" if stopped else "length", values[:n]) for row, values, n, stopped in rows]
+
+
 def plan_rows(
     rollout: Rollout, *, mini_batches: int, micro_batch_size: int, seed: int, step: int
 ) -> list[list[Tensor]]:
@@ -114,11 +134,18 @@ def response_states(policy: Policy, batch: MicroBatch) -> Tensor:
 
 @torch.no_grad()
 def judge(
-    policy: Policy, rollout: Rollout, batches: Sequence[MicroBatch], members: Tensor, *, temperature: float
+    policy: Policy,
+    rollout: Rollout,
+    batches: Sequence[MicroBatch],
+    members: Tensor,
+    *,
+    temperature: float,
+    ranks: Ranks = ALONE,
 ) -> Judged:
     """Log-probabilities, entropies and values of every response token, in the shapes that the updates will use.
 
     Args:
+        batches: this rank's.
         members: [B, M], the answers' scores by each head of the reward model.
     """
     logp, ref_logp, entropy, values = (torch.zeros_like(rollout.sampler_logp) for _ in range(4))
@@ -144,6 +171,7 @@ def judge(
         ):
             into[batch.rows] = unflatten(token_values, batch.mask)
         found.last_values[batch.rows] = last_values
+    ranks.add_up([logp, ref_logp, entropy, values, found.last_values])
     return found
 
 

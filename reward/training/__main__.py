@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from reward.training.rundir import Outcome, RunDirectory, main
+from reward.training.entry import main
+from reward.training.rundir import Outcome, RunDirectory
 
 
 def _train(run: RunDirectory) -> Outcome:

@@ -11,14 +11,10 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
-import logging
 import math
 import os
-import signal
-import sys
 import time
-import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TextIO, TypeVar
@@ -26,13 +22,7 @@ from typing import Any, Literal, TextIO, TypeVar
 from reward.training import checkpoints
 from reward.training.configuration import from_dict
 from reward.training.events import cut_events
-from reward.training.outcome import RESERVE, Outcome, Status, TrainingRefused, disk_is_full, write_outcome
-from reward.training.process import die_with_parent
-
-EXIT_REFUSED = 1
-EXIT_CRASHED = 70
-EXIT_LOCKED = 73
-EXIT_STOPPED = 75
+from reward.training.outcome import RESERVE, Outcome, Status, TrainingRefused, write_outcome
 
 PROGRESS_INTERVAL_SECONDS = 0.5
 STARTED = time.monotonic()
@@ -42,7 +32,7 @@ Level = Literal["info", "warning"]
 Config = TypeVar("Config")
 
 
-__all__ = ["LockHeld", "Outcome", "RunDirectory", "RunSpec", "Stopped", "TrainingRefused", "main"]
+__all__ = ["LockHeld", "Outcome", "RunDirectory", "RunSpec", "Stopped", "TrainingRefused"]
 
 
 class LockHeld(Exception):
@@ -67,9 +57,6 @@ class RunSpec:
     device: str
 
 
-Handler = Callable[["RunDirectory"], Outcome]
-
-
 class RunDirectory:
     """One locked run directory. Made by `open`; the lock is held until the process ends or `close` is called."""
 
@@ -79,7 +66,7 @@ class RunDirectory:
         self._last_progress = -math.inf
         self.stopping = False
         self._write_reserve()
-        self.spec = _read_spec(path)
+        self.spec = read_spec(path)
         self._checkpoint: tuple[int, Path] | None = None
         self._events = self._resume()
 
@@ -235,66 +222,7 @@ def take_lock(path: Path) -> int:
     return lock
 
 
-def main(argv: Sequence[str], handlers: Mapping[str, Handler]) -> int:
-    """Run the kind that RUN_DIR/run.json names and return the exit code.
-
-    0 outcome written; 1 failed outcome written; 70 crashed; 73 locked; 75 stopped by SIGTERM, to be resumed.
-    """
-    if len(argv) != 2:
-        print(f"usage: {argv[0]} RUN_DIR", file=sys.stderr)
-        return 2
-    die_with_parent()
-    os.umask(0o077)
-    path = Path(argv[1]).resolve()
-    try:
-        if _succeeded_before(path):
-            return 0
-        run = RunDirectory.open(path)
-    except LockHeld as error:
-        print(error, file=sys.stderr)
-        return EXIT_LOCKED
-    except Exception as error:
-        return _fail(path, error)
-    _stop_on_sigterm(run)
-    logging.basicConfig(format="%(message)s")
-    logging.getLogger("gpu_ops").setLevel(logging.INFO)  # which path the losses take, and why
-    return _handle(run, handlers)
-
-
-def _handle(run: RunDirectory, handlers: Mapping[str, Handler]) -> int:
-    try:
-        handler = handlers.get(run.spec.kind)
-        if handler is None:
-            raise TrainingRefused(f"{run.spec.kind} is not a kind of run that this program knows.", code="unknown_kind")
-        _prepare_torch(run.spec)
-        outcome = handler(run)
-        run.finish(outcome.status, outcome.metrics, outcome.artifacts)
-    except Stopped:
-        print("stopped by SIGTERM; the run can be resumed", flush=True)
-        return EXIT_STOPPED
-    except Exception as error:
-        return _fail(run.path, error)
-    return 0
-
-
-def _fail(path: Path, error: Exception) -> int:
-    """A refusal or a full disk becomes the failed outcome; anything else is a crash, told in the log."""
-    traceback.print_exception(error)
-    if disk_is_full(error):
-        message = f"The disk that holds {path} is full; free some space there and start the run again."
-        error = TrainingRefused(message, code="disk_full")
-        checkpoints.remove_unfinished(path / "checkpoints")
-    if not isinstance(error, TrainingRefused):
-        return EXIT_CRASHED
-    try:
-        write_outcome(path, "failed", {}, {}, error, seconds=time.monotonic() - STARTED)
-    except OSError:
-        traceback.print_exc()
-        return EXIT_CRASHED
-    return EXIT_REFUSED
-
-
-def _read_spec(path: Path) -> RunSpec:
+def read_spec(path: Path) -> RunSpec:
     try:
         data = json.loads((path / "run.json").read_text())
         if data["format"] != 1:
@@ -303,35 +231,3 @@ def _read_spec(path: Path) -> RunSpec:
     except (OSError, ValueError, KeyError, TypeError) as error:
         message = f"run.json in {path} cannot be read ({error}); start the run again from the site."
         raise TrainingRefused(message, code="bad_spec") from None
-
-
-def _succeeded_before(path: Path) -> bool:
-    """A run that succeeded is not done twice; a failed or cancelled outcome gives way to the new attempt."""
-    try:
-        status = json.loads((path / "outcome.json").read_text())["status"]
-    except (OSError, ValueError, KeyError):
-        return False
-    if status == "succeeded":
-        return True
-    lock = take_lock(path)
-    (path / "outcome.json").unlink(missing_ok=True)
-    os.close(lock)
-    return False
-
-
-def _stop_on_sigterm(run: RunDirectory) -> None:
-    def stop(signum: int, frame: object) -> None:
-        run.stopping = True
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second one ends the process at once
-
-    signal.signal(signal.SIGTERM, stop)
-
-
-def _prepare_torch(spec: RunSpec) -> None:
-    # Training shares its cores with the site: a thread that spins at a barrier keeps the other one from reaching it.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    import torch  # takes seconds; the lock and the death signal come first
-
-    torch.set_num_threads(spec.threads)
-    torch.use_deterministic_algorithms(True)
-    torch.manual_seed(spec.seed)

@@ -9,8 +9,9 @@ import sys
 import time
 from pathlib import Path
 
-from reward.training import rundir
-from reward.training.rundir import Outcome, RunDirectory, TrainingRefused, main
+from reward.training import entry
+from reward.training.entry import main
+from reward.training.rundir import Outcome, RunDirectory, TrainingRefused
 from runs.tests.counting import CountConfig
 
 
@@ -55,5 +56,5 @@ def misbehave(run: RunDirectory, config: CountConfig, step: int) -> None:
 
 if __name__ == "__main__":
     # This process counts; loading torch would take most of the tests' time.
-    rundir._prepare_torch = lambda spec: None
+    entry.prepare_torch = lambda spec: None
     sys.exit(main(sys.argv, {"test.count": count}))

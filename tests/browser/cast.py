@@ -295,6 +295,15 @@ def _curve(step: int, noise: random.Random) -> dict[str, float]:
         "explained_variance": min(0.9, -0.1 + 0.8 * rise + noise.gauss(0, 0.05)),
         "grad_norm": 1.9 - 0.8 * rise + abs(noise.gauss(0, 0.25)),
         "finished_share": min(1.0, 0.56 + 0.37 * rise + noise.gauss(0, 0.03)),
+        **(_validation(rise, noise) if step % 5 == 0 else {}),
+    }
+
+
+def _validation(rise: float, noise: random.Random) -> dict[str, float]:
+    return {
+        "eval_reward": -0.38 + 1.1 * rise - 0.35 * rise**4 + noise.gauss(0, 0.03),
+        "eval_kl_nats_per_sequence": 6.3 * rise**1.6,
+        "eval_reward_disagreement": 0.21 + 0.3 * rise**3,
     }
 
 

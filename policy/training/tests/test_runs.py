@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +24,7 @@ from reward.training.reward_model import RewardModel
 from reward.training.rundir import Outcome, RunDirectory, TrainingRefused
 from tests.tiny import build_tiny_model
 
+ROOT = Path(__file__).parents[3]
 TEXTS = ("Name a colour.", "Why is the sky blue?", "Say hello.", "What hangs still?", "Who ranks?", "Which line?")
 TINY_PPO: dict[str, Any] = {
     "steps": 6, "answers_per_step": 4, "max_new_tokens": 6, "eval_every": 2, "checkpoint_every_steps": 2,
@@ -257,6 +261,51 @@ def test_where_nobody_preferred_anything_there_is_nothing_to_imitate(ppo_run: Ca
     with pytest.raises(TrainingRefused, match="nothing to imitate") as refusal:
         carry_out(imitating(ppo_run(), torn))
     assert refusal.value.code == "no_demonstrations"
+
+
+LAUNCHERS = {
+    "torchrun": "torch.distributed.run --standalone --nproc-per-node=2",
+    # With --cpu accelerate 1.15 starts one process, whatever the number.
+    "accelerate": "accelerate.commands.launch --multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no "
+    "--dynamo_backend no --num_cpu_threads_per_process 1 --main_process_port 0",
+}
+
+
+def launched(path: Path, launcher: str) -> None:
+    """The run as a worker starts it where RUN_LAUNCH names the launcher."""
+    command = [sys.executable, "-m", *LAUNCHERS[launcher].split(), "-m", "policy.training", str(path)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_two_processes_of_a_run_leave_what_one_leaves(ppo_run: Callable[..., Path], launcher: str) -> None:
+    alone, together = ppo_run("alone", steps=3), ppo_run("together", steps=3)
+    expected = carry_out(alone)
+
+    launched(together, launcher)
+
+    assert "2 processes train together." in {event.get("message") for event in told(together)}
+    outcome = json.loads((together / "outcome.json").read_text())
+    assert outcome["status"] == "succeeded"
+    assert outcome["metrics"] == {name: pytest.approx(value, abs=2e-3) for name, value in expected.metrics.items()}
+    one, two = (load_file(path / "artifacts/model/model.safetensors") for path in (alone, together))
+    assert all(torch.allclose(one[name], two[name], atol=1e-3) for name in one)
+    assert [event["step"] for event in told(together) if event["type"] == "metrics"] == [
+        event["step"] for event in told(alone) if event["type"] == "metrics"
+    ]
+
+
+def test_a_kind_that_knows_no_ranks_is_the_first_processs_alone(
+    make_run: Callable[..., Path], base: Path, tmp_path: Path
+) -> None:
+    inputs = {"prompts": write_prompts(tmp_path / "p.jsonl"), "model_0": base}
+    path = make_run("sampling", "policy.sample", inputs, {"sources": ["checkpoint:a"], "max_new_tokens": 4})
+
+    launched(path, "torchrun")
+
+    assert json.loads((path / "outcome.json").read_text())["status"] == "succeeded"
 
 
 def test_cancelled_run_ends_at_a_step_without_an_artifact(ppo_run: Callable[..., Path]) -> None:

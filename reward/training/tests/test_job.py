@@ -165,7 +165,7 @@ def test_what_cannot_be_trained_is_refused_with_a_sentence(
     make_run: MakeRun, tiny: Path, groups_file: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], code: str
 ) -> None:
     from reward.training.__main__ import _train
-    from reward.training.rundir import main
+    from reward.training.entry import main
 
     if "groups" in change:
         write_groups(groups_file, change["groups"])

@@ -20,9 +20,10 @@ MakeRun = Callable[..., Path]
 
 PROGRAM = """
 import sys, time
-from reward.training import rundir
-from reward.training.rundir import Outcome, TrainingRefused, main
-rundir._prepare_torch = lambda spec: None  # no handler here uses torch, and importing it takes seconds
+from reward.training import entry
+from reward.training.entry import main
+from reward.training.rundir import Outcome, TrainingRefused
+entry.prepare_torch = lambda spec: None  # no handler here uses torch, and importing it takes seconds
 
 def refuse(run): raise TrainingRefused("There are no prompts; add some.", code="no_prompts")
 def crash(run): raise RuntimeError("a bug")

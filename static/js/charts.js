@@ -150,7 +150,7 @@ function drawTogether(step, series) {
   const element = box.querySelector(".plot");
   const ink = resolved("--ink-3");
   const axis = { stroke: ink, ticks: { show: false }, font: `11px ${colour(document.body, "font-family")}` };
-  const label = ({ found }) => [found.title, found.unit].filter(Boolean).join(", ");
+  const label = ({ found, scale }) => (scale === "kl" ? `${found.title}, ${found.unit}` : found.title);
   together = new window.uPlot(
     {
       width: element.clientWidth || 300,

@@ -99,6 +99,32 @@ def test_a_run_is_followed_until_it_is_finished(
     assert complaints == []
 
 
+def test_curves_are_smoothed_and_come_back_and_held_out_reward_stands_beside_kl(
+    page: Page, live_server: object, cast: Cast, sign_in: SignIn
+) -> None:
+    models = add_models(cast)
+    sign_in(page.context, cast.researcher)
+    page.goto(f"{live_server}{reverse('runs:run-detail', args=[models.ppo.public_id])}")
+    canvas = page.locator("#charts-main .chart canvas").first
+    canvas.wait_for()
+
+    def drawn() -> str:
+        page.wait_for_timeout(200)  # uPlot draws in a later frame
+        picture: str = canvas.evaluate("canvas => canvas.toDataURL()")
+        return picture
+
+    raw = drawn()
+    page.get_by_label("Smoothing").fill("0.8")
+    smooth = drawn()
+    page.get_by_label("Smoothing").fill("0")
+
+    assert smooth != raw
+    assert drawn() == raw
+    legend = page.locator("#charts-together .u-legend")
+    expect(legend).to_contain_text("Validation reward")
+    expect(legend).to_contain_text("Validation KL, nats per sequence")
+
+
 def test_the_chosen_theme_is_kept(page: Page, live_server: object, cast: Cast) -> None:
     page.goto(f"{live_server}{reverse('accounts:sign-in')}")
     light = page.evaluate("getComputedStyle(document.body).backgroundColor")

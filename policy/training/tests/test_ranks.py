@@ -26,14 +26,17 @@ from reward.training.ranks import ALONE, Ranks, join_ranks
 PROMPTS = [[3 + i, 20 + i, 40 + i][: 1 + i % 3] for i in range(8)]
 UPDATE: dict[str, Any] = {"epochs": 2, "mini_batches": 2, "micro_batch_size": 2, "learning_rate": 1e-3}
 CASES: dict[str, dict[str, Any]] = {
-    "plain": {"update": UpdateConfig(**UPDATE), "answers_per_prompt": 2},
     # Three micro-batches a mini-batch, so one rank has more to do; in the first step the critic learns alone.
     "separate": {
         "value_network": "separate",
         "update": UpdateConfig(**UPDATE, critic_warmup_steps=1, imitation_coefficient=1.0),
     },
     # One micro-batch a mini-batch: the second rank has nothing to learn from.
-    "adapters": {"lora": LoRAConfig(rank=2), "update": UpdateConfig(**{**UPDATE, "micro_batch_size": 8})},
+    "adapters": {
+        "answers_per_prompt": 2,
+        "lora": LoRAConfig(rank=2),
+        "update": UpdateConfig(**{**UPDATE, "micro_batch_size": 8}),
+    },
 }
 
 

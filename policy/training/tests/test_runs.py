@@ -279,12 +279,11 @@ def launched(path: Path, launcher: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_two_processes_of_a_run_leave_what_one_leaves(ppo_run: Callable[..., Path], launcher: str) -> None:
+def test_two_processes_of_a_run_leave_what_one_leaves(ppo_run: Callable[..., Path]) -> None:
     alone, together = ppo_run("alone", steps=3), ppo_run("together", steps=3)
     expected = carry_out(alone)
 
-    launched(together, launcher)
+    launched(together, "accelerate")
 
     assert "2 processes train together." in {event.get("message") for event in told(together)}
     outcome = json.loads((together / "outcome.json").read_text())

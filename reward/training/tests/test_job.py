@@ -171,7 +171,7 @@ def test_what_cannot_be_trained_is_refused_with_a_sentence(
         write_groups(groups_file, change["groups"])
     base = tiny / change["base"] if "base" in change else tiny
     run = make_run(inputs={"base": base, "groups": groups_file}, **change.get("config", {}))
-    monkeypatch.setattr("reward.training.rundir.die_with_parent", lambda: None)
+    monkeypatch.setattr("reward.training.entry.die_with_parent", lambda: None)
     before = os.umask(0o022), signal.getsignal(signal.SIGTERM), torch.get_num_threads()
     try:
         exit_code = main(["training", str(run)], {"reward.train": _train})

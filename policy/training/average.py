@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -20,13 +20,12 @@ class WeightAverage:
     """
 
     decay: float
-    weights: dict[str, Tensor] = field(default_factory=dict)
+    weights: dict[str, Tensor]
 
     @classmethod
-    @torch.no_grad()
     def start(cls, policy: Policy, decay: float) -> WeightAverage:
         """The average of nothing but the weights as they are."""
-        return cls(decay, {name: p.detach().clone() for name, p in policy.trained_model()})
+        return cls(decay, policy.copy_weights())
 
     @torch.no_grad()
     def update(self, policy: Policy) -> None:
@@ -35,18 +34,11 @@ class WeightAverage:
             self.weights[name].lerp_(parameter, 1 - self.decay)
 
     @contextmanager
-    @torch.no_grad()
     def in_place(self, policy: Policy) -> Iterator[None]:
         """The policy with the averaged weights; afterwards it has its own again."""
-        kept = {name: p.detach().clone() for name, p in policy.trained_model()}
-        self._put(policy, self.weights)
+        kept = policy.copy_weights()
+        policy.put_weights(self.weights)
         try:
             yield
         finally:
-            self._put(policy, kept)
-
-    @staticmethod
-    @torch.no_grad()
-    def _put(policy: Policy, weights: dict[str, Tensor]) -> None:
-        for name, parameter in policy.trained_model():
-            parameter.copy_(weights[name])
+            policy.put_weights(kept)

@@ -71,16 +71,16 @@ def load_state(path: Path, policy: Policy, state: PPOState, choice: Choice, guar
     if state.average is not None:
         for name, value in load_file(path / AVERAGE).items():
             state.average.weights[name].copy_(value)
-    _load_chosen(path, choice, state, weights)
+    _load_chosen(path, policy, choice, state, weights)
     return {name: float(value) for name, value in numbers["history"].items()}
 
 
-def _load_chosen(path: Path, choice: Choice, state: PPOState, trained: dict[str, Tensor]) -> None:
+def _load_chosen(path: Path, policy: Policy, choice: Choice, state: PPOState, trained: dict[str, Tensor]) -> None:
     if choice.best is None or choice.best.step == 0:
         choice.weights = None
     else:
         kept = trained if _chosen_is_trained(choice, state) else load_file(path / CHOSEN)
-        choice.weights = {name: value for name, value in kept.items() if name.startswith("model.")}
+        choice.weights = {name: kept[name] for name, _ in policy.trained_model()}
 
 
 def _chosen_is_trained(choice: Choice, state: PPOState) -> bool:

@@ -97,15 +97,12 @@ class Choice:
         if not self._worth(evaluation) > self._worth(self.best):
             return False
         self.best = evaluation
-        self.weights = {name: p.detach().clone() for name, p in policy.trained_model()}
+        self.weights = policy.copy_weights()
         return True
 
     def _worth(self, evaluation: Evaluation) -> float:
         return evaluation.reward - self.disagreement_penalty * evaluation.values.get("eval_reward_disagreement", 0.0)
 
-    @torch.no_grad()
     def apply(self, policy: Policy) -> None:
         """Put the chosen weights into the policy."""
-        weights = policy.initial_weights() if self.weights is None else self.weights
-        for name, parameter in policy.trained_model():
-            parameter.copy_(weights[name])
+        policy.put_weights(policy.initial_weights() if self.weights is None else self.weights)

@@ -250,7 +250,7 @@ def _check_first_ratio(learned: Learned, terms: Terms, autocast: bool) -> None:
 def _update(policy: Policy, optimizer: torch.optim.Optimizer, learned: Learned, config: UpdateConfig) -> bool:
     """One optimizer step, or none where a gradient is not finite. Networks that share nothing are clipped apart."""
     apart = policy.critic_parameters()
-    parameters: list[Tensor] = [p for name, p in policy.trained() if not apart or name.startswith("model.")]
+    parameters: list[Tensor] = [p for _, p in (policy.trained_model() if apart else policy.trained())]
     norm = float(torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm))
     critic_norm = float(torch.nn.utils.clip_grad_norm_(apart, config.max_grad_norm)) if apart else 0.0
     finite = math.isfinite(norm) and math.isfinite(critic_norm)

@@ -7,7 +7,7 @@ from every real token, so no mask is needed and padding never has to be recognis
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -132,6 +132,17 @@ class Policy(nn.Module):
     def trained_model(self) -> Iterator[tuple[str, nn.Parameter]]:
         """As `trained`, without what tells values: the weights that an answer depends on."""
         return ((name, p) for name, p in self.trained() if name.startswith("model."))
+
+    @torch.no_grad()
+    def copy_weights(self) -> dict[str, Tensor]:
+        """A copy of `trained_model`."""
+        return {name: p.detach().clone() for name, p in self.trained_model()}
+
+    @torch.no_grad()
+    def put_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Put values for all of `trained_model` in its place."""
+        for name, parameter in self.trained_model():
+            parameter.copy_(weights[name])
 
     def critic_parameters(self) -> list[nn.Parameter]:
         """What learns of a value network that shares nothing with the policy; empty where the trunk is shared."""

@@ -187,10 +187,7 @@ def draw_rollout(
 def score_rollout(score: Score, rollout: Rollout, *, ranks: Ranks = ALONE) -> Tensor:
     """[B, M] scores by each head, without gradient; each rank scores the answers to its share of the prompts."""
     groups = by_prompt(rollout.prompts, rollout.responses)
-    device = rollout.mask.device
-    if ranks.count == 1:
-        return score(groups).detach().float().to(device)
-    mine = ranks.share(groups)
+    device, mine = rollout.mask.device, ranks.share(groups)
     told = score(mine).detach().float().to(device) if mine else torch.zeros(0, 0, device=device)
     members = torch.zeros(len(rollout.responses), int(ranks.greatest(told.shape[1])), device=device)
     if mine:

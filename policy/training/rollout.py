@@ -74,8 +74,6 @@ def pool_answers(
     mine: Sequence[Answer], total: int, *, ranks: Ranks, longest: int, device: torch.device
 ) -> list[Answer]:
     """All answers in their order, of which each rank drew its share; `longest` bounds their tokens."""
-    if ranks.count == 1:
-        return list(mine)
     ids = torch.zeros(total, longest, dtype=torch.int64)
     logp = torch.zeros(total, longest, dtype=torch.float64)
     lengths, finished = (torch.zeros(total, dtype=torch.int64) for _ in range(2))

@@ -77,7 +77,7 @@ def _lead(path: Path, handlers: Mapping[str, Handler]) -> int:
 def _follow(path: Path, handlers: Mapping[str, Handler]) -> int:
     """Do another process's share of the run. What goes wrong for everybody the first one tells."""
     try:
-        if _has_succeeded(path):
+        if _status_before(path) == "succeeded":
             return 0
         spec = read_spec(path)
         prepare_torch(spec)
@@ -135,19 +135,19 @@ def _fail(path: Path, error: Exception) -> int:
     return EXIT_REFUSED
 
 
-def _has_succeeded(path: Path) -> bool:
+def _status_before(path: Path) -> str | None:
     try:
-        return bool(json.loads((path / "outcome.json").read_text())["status"] == "succeeded")
+        status: str = json.loads((path / "outcome.json").read_text())["status"]
     except (OSError, ValueError, KeyError):
-        return False
+        return None
+    return status
 
 
 def _succeeded_before(path: Path) -> bool:
     """A run that succeeded is not done twice; a failed or cancelled outcome gives way to the new attempt."""
-    if _has_succeeded(path):
-        return True
-    if not (path / "outcome.json").exists():
-        return False
+    status = _status_before(path)
+    if status in (None, "succeeded"):
+        return status is not None
     lock = take_lock(path)
     (path / "outcome.json").unlink(missing_ok=True)
     os.close(lock)

@@ -51,19 +51,28 @@ class ValueTrunk(nn.Module):
 
 
 class Critic(NamedTuple):
-    """A value network before training. weight: [1, D] and bias: [1] of its head, in reward units; None is zero."""
+    """A value network before training: a trunk and the linear head on it, in reward units."""
 
     trunk: ValueTrunk
-    weight: Tensor | None = None
-    bias: Tensor | None = None
+    head: nn.Linear
+
+
+def zero_head(width: int) -> nn.Linear:
+    """A value head that knows nothing yet."""
+    head = nn.Linear(width, 1)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    return head
 
 
 def critic_like_policy(model: nn.Module, *, train_layers: int | None = None) -> Critic:
     """A copy of the policy's decoder. The head starts at zero."""
-    decoder = copy.deepcopy(model.model)
-    return Critic(ValueTrunk(decoder.requires_grad_(True), train_layers=train_layers))  # type: ignore[union-attr, arg-type]
+    decoder = copy.deepcopy(model.model).requires_grad_(True)  # type: ignore[union-attr, arg-type]
+    trunk = ValueTrunk(decoder, train_layers=train_layers)
+    return Critic(trunk, zero_head(trunk.hidden_size))
 
 
+@torch.no_grad()
 def critic_from_reward_model(reward: RewardModel, *, scale: float, train_layers: int | None = None) -> Critic:
     """A copy of the reward model, which starts with its opinion of the answer so far (Stiennon et al. 2020).
 
@@ -77,6 +86,9 @@ def critic_from_reward_model(reward: RewardModel, *, scale: float, train_layers:
         raise ValueError(
             f"value_network reward-model needs a reward model that reads the last token alone, not {reward.pooling}"
         )
-    decoder = copy.deepcopy(reward.backbone).requires_grad_(True)
-    weight, bias = reward.head_weight.detach().mean(0, keepdim=True), reward.head_bias.mean(0, keepdim=True)
-    return Critic(ValueTrunk(decoder, train_layers=train_layers), scale * weight, scale * bias)
+    decoder: Any = copy.deepcopy(reward.backbone)
+    trunk = ValueTrunk(decoder.requires_grad_(True), train_layers=train_layers)
+    head = nn.Linear(trunk.hidden_size, 1)
+    head.weight.copy_(scale * reward.head_weight.mean(0, keepdim=True))
+    head.bias.copy_(scale * reward.head_bias.mean(0, keepdim=True))
+    return Critic(trunk, head)

@@ -38,15 +38,15 @@ SUMMED = (
 
 @dataclass(slots=True)
 class Learned:
-    """What the updates of one step came to. `sums` are over tokens: divide by `tokens`; norms and imitation loss are
-    sums over updates."""
+    """What the updates of one step came to. `sums` are over tokens: divide by `tokens`; `grad_norm` is a sum over
+    updates."""
 
     sums: dict[str, float] = field(default_factory=lambda: dict.fromkeys(SUMMED, 0.0))
     tokens: int = 0
     ratio_max: float = 0.0
     first_ratio_error: float = 0.0
     grad_norm: float = 0.0
-    imitation_loss: float = 0.0
+    imitation_losses: list[float] = field(default_factory=list)
     updates: int = 0
     skipped: int = 0
     last_kl: float = 0.0
@@ -118,7 +118,7 @@ def learn(
                 return learned
             if imitation is not None and not only_critic:
                 key = (seed, "imitation", step, epoch, index)
-                learned.imitation_loss += imitation.backward(policy, key=key, ranks=ranks)
+                learned.imitation_losses.append(imitation.backward(policy, key=key, ranks=ranks))
             ranks.add_gradients([parameter for _, parameter in policy.trained()])
             in_a_row = 0 if _update(policy, optimizer, learned, config.update) else in_a_row + 1
             if in_a_row >= MAX_SKIPPED_IN_A_ROW:

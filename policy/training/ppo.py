@@ -148,8 +148,6 @@ def train(
         if state.average is not None:
             state.average.update(policy)
         state.step = step
-        if imitation is not None:
-            values["imitation_loss_nats_per_token"] = learned.imitation_loss / max(1, learned.updates + learned.skipped)
         values |= {"kl_coefficient": coefficient, "learning_rate": rate, "skipped_total": float(state.skipped_total)}
         yield StepMetrics(step, values)
 

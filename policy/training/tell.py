@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 import time
 
 import torch
@@ -91,7 +92,9 @@ def _credit_metrics(rollout: Rollout, judged: Judged, credit: Credit) -> dict[st
 
 def _update_metrics(learned: Learned) -> dict[str, float]:
     tokens = learned.tokens
+    losses = learned.imitation_losses
     return {
+        **({"imitation_loss_nats_per_token": statistics.fmean(losses)} if losses else {}),
         "policy_loss": learned.sums["policy_loss"] / tokens,
         "value_loss": learned.sums["value_loss"] / tokens,
         "update_kl_k1_nats_per_token": learned.sums["approx_kl_k1"] / tokens,

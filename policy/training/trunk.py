@@ -17,8 +17,10 @@ from torch import Tensor, nn
 from policy.training.adapters import adapters_off, add_adapters, fold_adapters, without_effect
 from policy.training.attention import use_grouped_attention
 from policy.training.config import LoRAConfig
-from policy.training.critic import Critic
+from policy.training.critic import Critic, zero_head
 from policy.training.layers import run_layers
+
+NO_ADAPTERS = LoRAConfig()
 
 
 class Policy(nn.Module):
@@ -42,7 +44,7 @@ class Policy(nn.Module):
         autocast: bool = False,
         sampler_dtype: torch.dtype | None = None,
         critic: Critic | None = None,
-        lora: LoRAConfig | None = None,
+        lora: LoRAConfig = NO_ADAPTERS,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -53,16 +55,18 @@ class Policy(nn.Module):
         depth = len(decoder.layers)
         if train_layers is not None and train_layers > depth:
             raise ValueError(f"train_layers ({train_layers}) must be at most the model's {depth} layers")
-        self.has_adapters = lora is not None and lora.rank is not None
+        self.has_adapters = lora.rank is not None
         self.cut = None if train_layers is None else depth - train_layers
-        if lora is not None and self.has_adapters:
+        if self.has_adapters:
             self.cut = self.cut or 0
             add_adapters(self.model, lora, first_layer=self.cut, num_layers=depth, seed=seed)
         else:
             self._freeze()
         # In a list, so that it is no submodule: neither trained nor saved.
         self._sampler = [] if sampler_dtype is None else [copy.deepcopy(model).to(sampler_dtype).requires_grad_(False)]
-        self._attach(critic)
+        self.value_trunk = None if critic is None else critic.trunk
+        head = zero_head(int(self.model.config.hidden_size)) if critic is None else critic.head
+        self.value_head = head.to(self.head.device)
         self.reference = self._copy_reference()
 
     @property
@@ -160,17 +164,6 @@ class Policy(nn.Module):
         if self.cut is None:
             tower |= {"model.model.embed_tokens.": self.reference["embed"], "model.lm_head.": self.reference["head"]}
         return {prefix + name: p for prefix, module in tower.items() for name, p in module.named_parameters()}
-
-    @torch.no_grad()
-    def _attach(self, critic: Critic | None) -> None:
-        self.value_trunk = None if critic is None else critic.trunk
-        width = int(self.model.config.hidden_size) if critic is None else critic.trunk.hidden_size
-        self.value_head = nn.Linear(width, 1, device=self.head.device)
-        nn.init.zeros_(self.value_head.weight)
-        nn.init.zeros_(self.value_head.bias)
-        if critic is not None and critic.weight is not None and critic.bias is not None:
-            self.value_head.weight.copy_(critic.weight)
-            self.value_head.bias.copy_(critic.bias)
 
     def plain_model(self) -> nn.Module:
         """The language model as it is now, to be saved. Adapters are folded in, so training cannot go on after it."""

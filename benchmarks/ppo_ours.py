@@ -15,7 +15,8 @@ from transformers import AutoModelForCausalLM
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.ppo_work import Told, Work, peak_rss_mib, prompts, typical, write
+from benchmarks.ppo_work import Told, Work, prompts, typical, write
+from benchmarks.usage import peak_rss_mib
 from policy.training.config import CreditConfig, KLConfig, PPOConfig, UpdateConfig, ValueNetwork
 from policy.training.critic import critic_like_policy
 from policy.training.ppo import PPOState, train

@@ -53,17 +53,18 @@ def as_text(work: Work, found: Sequence[dict[str, Any]]) -> str:
     sides = {"ours": found}
     if all(each["trl"] is not None for each in found):
         sides["TRL"] = [each["trl"] for each in found]
+    windows = {name: part for name, part in WINDOWS.items() if part.stop <= work.steps}
     lines = [
         f"{len(found)} seeds, {work.steps} steps at {work.learning_rate:g}, {work.threads} threads",
-        f"{'':<6}{'first':>8}{''.join(f'{name:>14}' for name in WINDOWS)}{'lowest after':>14}{'final KL':>10}"
+        f"{'':<6}{'first':>8}{''.join(f'{name:>14}' for name in windows)}{'last, lowest':>14}{'final KL':>10}"
         f"{'CPU s a step':>14}{'peak MiB':>10}",
     ]
     for side, rows in sides.items():
-        windows = [statistics.mean(statistics.mean(r["score"][part]) for r in rows) for part in WINDOWS.values()]
+        means = [statistics.mean(statistics.mean(r["score"][part]) for r in rows) for part in windows.values()]
         lines.append(
             f"{side:<6}{statistics.mean(r['score'][0] for r in rows):>8.3f}"
-            + "".join(f"{value:>14.3f}" for value in windows)
-            + f"{min(min(r['score'][WINDOWS['steps 55-59']]) for r in rows):>14.3f}"
+            + "".join(f"{value:>14.3f}" for value in means)
+            + f"{min(r['score'][-1] for r in rows):>14.3f}"
             + f"{statistics.mean(r['final_kl_nats_per_sequence'] for r in rows):>10.2f}"
             + f"{statistics.median(r['cpu_seconds_per_step'] for r in rows):>14.3f}"
             + f"{max(r['peak_rss_mib'] for r in rows):>10.0f}"

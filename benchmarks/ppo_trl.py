@@ -28,7 +28,8 @@ from transformers.modeling_outputs import BaseModelOutput
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.ppo_work import Told, Work, cpu_seconds, peak_rss_mib, prompts, typical, write
+from benchmarks.ppo_work import Told, Work, prompts, typical, write
+from benchmarks.usage import cpu_seconds, peak_rss_mib
 
 
 class EvenShare(nn.Module):

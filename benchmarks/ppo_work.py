@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -18,19 +17,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.shapes import SHAPES
+
 HERE = Path(__file__).resolve().parent
 TRL_VERSION = "1.12.0"
-SHAPES: dict[str, dict[str, Any]] = {
-    "tiny": {"vocab_size": 512, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
-             "num_attention_heads": 4, "num_key_value_heads": 4, "max_position_embeddings": 256,
-             "tie_word_embeddings": False},
-    "smollm2": {"vocab_size": 49152, "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30,
-                "num_attention_heads": 9, "num_key_value_heads": 3, "max_position_embeddings": 2048,
-                "tie_word_embeddings": True},
-    "llama1b": {"vocab_size": 128256, "hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16,
-                "num_attention_heads": 32, "num_key_value_heads": 8, "max_position_embeddings": 2048,
-                "tie_word_embeddings": True},
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,17 +76,6 @@ def build(work: Work, folder: Path) -> Path:
     torch.manual_seed(work.seed)
     LlamaForCausalLM(LlamaConfig(**SHAPES[work.model], eos_token_id=1, bos_token_id=3)).save_pretrained(folder)
     return folder
-
-
-def cpu_seconds() -> float:
-    """User and system time of all threads of this process so far."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
-
-
-def peak_rss_mib() -> float:
-    """The greatest resident memory of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def typical(values: Sequence[float]) -> float:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -26,17 +25,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.shapes import SHAPES
+from benchmarks.usage import cpu_seconds, peak_rss_mib
+
+ROOT = Path(__file__).resolve().parent.parent
 IDS_IN_USE = 512
 SIDES = ("ours", "trl", "trl_checkpointing")
-SHAPES: dict[str, dict[str, Any]] = {
-    "smollm2": {"vocab_size": 49152, "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30,
-                "num_attention_heads": 9, "num_key_value_heads": 3},
-    "stories260K": {"vocab_size": 512, "hidden_size": 64, "intermediate_size": 172, "num_hidden_layers": 5,
-                    "num_attention_heads": 8, "num_key_value_heads": 4},
-}  # fmt: skip
 
 
 class Example(NamedTuple):
@@ -103,15 +99,6 @@ def accuracy(scores: Sequence[Sequence[float]]) -> float:
     return sum(hits) / len(hits)
 
 
-def cpu_seconds() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
-
-
-def peak_rss_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def build_model(work: Work, folder: Path) -> Path:
     """The folder of the model; a shape's name makes random weights of that shape, whose cost is the same."""
     if work.model not in SHAPES:
@@ -121,7 +108,7 @@ def build_model(work: Work, folder: Path) -> Path:
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     torch.manual_seed(work.seed)
-    config = LlamaConfig(**SHAPES[work.model], max_position_embeddings=2048, tie_word_embeddings=True)
+    config = LlamaConfig(**SHAPES[work.model])
     config.pad_token_id, config.eos_token_id = 0, 2
     LlamaForCausalLM(config).save_pretrained(folder)
     specials = {"pad_token": "w0", "unk_token": "w1", "eos_token": "w2"}

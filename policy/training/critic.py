@@ -67,8 +67,8 @@ def zero_head(width: int) -> nn.Linear:
 
 def critic_like_policy(model: nn.Module, *, train_layers: int | None = None) -> Critic:
     """A copy of the policy's decoder. The head starts at zero."""
-    decoder = copy.deepcopy(model.model).requires_grad_(True)  # type: ignore[union-attr, arg-type]
-    trunk = ValueTrunk(decoder, train_layers=train_layers)
+    decoder: Any = copy.deepcopy(model.model)
+    trunk = ValueTrunk(decoder.requires_grad_(True), train_layers=train_layers)
     return Critic(trunk, zero_head(trunk.hidden_size))
 
 

@@ -67,13 +67,7 @@ def load_job(run: RunDirectory) -> Job:
     if config.credit.disagreement_penalty and reward.num_heads == 1:
         message = "The reward model has one head, which disagrees with nobody; set disagreement_penalty to 0."
         raise TrainingRefused(message, code="one_head")
-    prompts = load_prompts(
-        run.input("prompts"),
-        tokenizer,
-        max_tokens=config.max_prompt_tokens,
-        max_new_tokens=config.max_new_tokens,
-        positions=model.config.max_position_embeddings,  # type: ignore[union-attr, arg-type]
-    )
+    prompts = load_prompts(run, model, tokenizer, config)
     train_prompts, validation = split_for_training(prompts)
     if not validation:
         message = (

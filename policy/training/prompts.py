@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any, NamedTuple
 
+from torch import nn
+
+from policy.training.config import PPOConfig
+from policy.training.sample_config import SampleConfig
 from reward.training.language_model import Tokenizer, encode_prompt
-from reward.training.rundir import TrainingRefused
+from reward.training.rundir import RunDirectory, TrainingRefused
 
 SPLITS = ("train", "validation", "test")
 
@@ -21,20 +24,18 @@ class Prompt(NamedTuple):
 
 
 def load_prompts(
-    path: Path, tokenizer: Tokenizer, *, max_tokens: int, max_new_tokens: int, positions: int
+    run: RunDirectory, model: nn.Module, tokenizer: Tokenizer, config: PPOConfig | SampleConfig
 ) -> list[Prompt]:
-    """Read and encode all prompts of the file, in its order.
-
-    Args:
-        max_tokens: longest prompt that is allowed. positions: of the model; prompt and answer must fit in.
+    """Read and encode all prompts of the run, in their order. Prompt and answer must fit into the model's positions.
 
     Raises:
         TrainingRefused: a line that is not a prompt (`bad_prompts`), no prompt (`no_prompts`), one that is too long
             (`prompt_too_long`).
     """
-    limit = min(max_tokens, positions - max_new_tokens)
+    positions: int = model.config.max_position_embeddings  # type: ignore[union-attr, assignment]
+    limit = min(config.max_prompt_tokens, positions - config.max_new_tokens)
     prompts = []
-    with path.open(encoding="utf-8") as lines:
+    with run.input("prompts").open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             prompt = _read(line, number, tokenizer)
             if len(prompt.tokens) > limit:

@@ -48,13 +48,7 @@ def _sample_model(
 ) -> list[Answer]:
     model, tokenizer = load_policy(folder, dtype=dtype)
     model.to(run.spec.device)
-    prompts = load_prompts(
-        run.input("prompts"),
-        tokenizer,
-        max_tokens=config.max_prompt_tokens,
-        max_new_tokens=config.max_new_tokens,
-        positions=model.config.max_position_embeddings,  # type: ignore[union-attr, arg-type]
-    )
+    prompts = load_prompts(run, model, tokenizer, config)
     asked = [(prompt, sample_index) for prompt in prompts for sample_index in range(config.per_prompt)]
     found = _draw(run, config, model, tokenizer, asked, index)
     for (prompt, sample_index), answer in zip(asked, found, strict=True):

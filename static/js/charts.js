@@ -69,20 +69,29 @@ function frame(series) {
   return { plot, now };
 }
 
-function options(element, now) {
-  const ink = resolved("--ink-3");
+// What all charts share: an axis of values, one of whole steps, and a cursor that stands at the same step everywhere.
+function shared() {
   const grid = { stroke: resolved("--line"), width: 1 };
-  const axis = { stroke: ink, grid, ticks: { show: false }, font: `11px ${colour(document.body, "font-family")}` };
+  const font = `11px ${colour(document.body, "font-family")}`;
+  const axis = { stroke: resolved("--ink-3"), grid, ticks: { show: false }, font, space: 32, values: (_, ticks) => ticks.map(short) };
+  const whole = (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? tick : ""));
+  return {
+    axis,
+    steps: { ...axis, grid: { show: false }, size: 24, space: 50, values: whole },
+    cursor: { sync: { key: sync.key }, y: false, drag: { x: true, y: false }, points: { size: 7 } },
+    scales: { x: { time: false } },
+  };
+}
+
+function options(element, now) {
+  const { axis, steps, cursor, scales } = shared();
   return {
     width: element.clientWidth || 300,
     height: HEIGHT,
     legend: { show: false },
-    cursor: { sync: { key: sync.key }, y: false, drag: { x: true, y: false }, points: { size: 7 } },
-    scales: { x: { time: false } },
-    axes: [
-      { ...axis, grid: { show: false }, size: 24, values: (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? tick : "")) },
-      { ...axis, size: 46, space: 32, values: (_, ticks) => ticks.map(short) },
-    ],
+    cursor,
+    scales,
+    axes: [steps, { ...axis, size: 46 }],
     series: [
       {},
       { stroke: colour(element), width: 1.75, spanGaps: true, alpha: rawAlpha(), points: { show: (u) => u.data[0].length < 40, size: 4, fill: colour(element) } },
@@ -148,20 +157,18 @@ function drawTogether(step, series) {
   }
   box.hidden = false;
   const element = box.querySelector(".plot");
-  const ink = resolved("--ink-3");
-  const axis = { stroke: ink, ticks: { show: false }, font: `11px ${colour(document.body, "font-family")}` };
+  const { axis, steps, cursor, scales } = shared();
   const label = ({ found, scale }) => (scale === "kl" ? `${found.title}, ${found.unit}` : found.title);
   together = new window.uPlot(
     {
       width: element.clientWidth || 300,
       height: 220,
-      cursor: { sync: { key: sync.key }, y: false, drag: { x: true, y: false }, points: { size: 7 } },
-      scales: { x: { time: false } },
+      cursor,
+      scales,
       axes: [
-        { ...axis, grid: { show: false }, size: 24, values: (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? tick : "")) },
+        steps,
         ...wanted.slice(0, 2).map(({ scale, token }, index) => ({
-          ...axis, scale, stroke: resolved(token), side: index ? 1 : 3, size: 50, space: 32,
-          grid: { show: !index, stroke: resolved("--line"), width: 1 }, values: (_, ticks) => ticks.map(short),
+          ...axis, scale, stroke: resolved(token), side: index ? 1 : 3, size: 50, grid: { ...axis.grid, show: !index },
         })),
       ],
       series: [

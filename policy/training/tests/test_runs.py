@@ -112,6 +112,14 @@ class DiesInStep(RunDirectory):
             raise PowerCut
 
 
+def interrupt(path: Path, directory: type[RunDirectory]) -> None:
+    """Carry the run out until its directory's process dies."""
+    dying = directory.open(path)
+    with pytest.raises(PowerCut):
+        train_policy(dying)
+    dying.close()
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -126,10 +134,7 @@ def test_resumed_run_is_the_run_that_never_stopped(ppo_run: Callable[..., Path],
     whole, cut = ppo_run("whole", **changes), ppo_run("cut", **changes)
     expected = carry_out(whole)
 
-    dying = DiesInStep.open(cut)
-    with pytest.raises(PowerCut):
-        train_policy(dying)
-    dying.close()
+    interrupt(cut, DiesInStep)
     found = carry_out(cut)
 
     assert found.metrics == expected.metrics
@@ -185,10 +190,7 @@ def test_run_that_makes_no_progress_ends_early_even_when_it_is_resumed_after_its
     }
     whole, cut = ppo_run("whole", **changes), ppo_run("cut", **changes)
     outcome = carry_out(whole)
-    dying = DiesAfterTheAlarm.open(cut)
-    with pytest.raises(PowerCut):
-        train_policy(dying)
-    dying.close()
+    interrupt(cut, DiesAfterTheAlarm)
 
     assert (outcome.status, outcome.metrics["num_steps"], outcome.metrics["best_step"]) == ("succeeded", 4, 0)
     assert "no_progress" in {event.get("code") for event in told(whole)}

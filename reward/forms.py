@@ -15,6 +15,8 @@ from reward.training.configuration import FieldHelp, fields_help
 
 SEPARATOR = "."
 
+ABBREVIATIONS = {"kl": "KL", "lora": "LoRA"}
+
 
 class Group(NamedTuple):
     """The settings of one nested config, or of the config itself (no title)."""
@@ -75,7 +77,7 @@ class ConfigForm(forms.Form):
 
 
 def words(name: str) -> str:
-    return name.upper() if len(name) == 2 else name.replace("_", " ").capitalize()
+    return ABBREVIATIONS.get(name) or name.replace("_", " ").capitalize()
 
 
 def form_field(setting: FieldHelp) -> forms.Field:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+
 from celery import current_app
 from django.db import transaction
+from kombu.exceptions import OperationalError
+
+logger = logging.getLogger(__name__)
 
 
 def enqueue(task: str, *args: int | str | None, queue: str = "default", countdown: float = 0.0) -> None:
@@ -11,6 +16,9 @@ def enqueue(task: str, *args: int | str | None, queue: str = "default", countdow
 
     # A function, not a partial: Django logs a robust callback that fails by its __qualname__.
     def send() -> None:
-        current_app.send_task(task, args=args, queue=queue, countdown=countdown)
+        try:
+            current_app.send_task(task, args=args, queue=queue, countdown=countdown)
+        except OperationalError as error:
+            logger.error("The broker is away, so %s%r was not sent to %s: %s", task, args, queue, error)
 
     transaction.on_commit(send, robust=True)

@@ -1,4 +1,6 @@
-"""Losses of RLHF as one function each. T tokens, D hidden, V vocabulary; True in a mask takes part.
+"""Losses of RLHF as one function each, and the linear layer of decoding.
+
+T tokens, D hidden, V vocabulary; True in a mask takes part.
 
 Every op has a reference (the definition, plain PyTorch). The fused ones take a chunk of tokens at a time and never hold
 [T, V]; what lies between their GEMMs is written in PyTorch, C++ and Triton (`gpu_ops.rows`).
@@ -8,6 +10,7 @@ GPU_OPS=reference|torch|cpp|triton chooses; `path()` says which and why.
 from __future__ import annotations
 
 from gpu_ops.dispatch import path
+from gpu_ops.few_rows import few_rows_linear
 from gpu_ops.linear_logp import LinearLogp, linear_logp
 from gpu_ops.linear_ppo_loss import LinearPPO, PPOLossMetrics, linear_ppo_loss
 from gpu_ops.linear_ppo_loss.module import LMHeadPPOLoss
@@ -22,6 +25,7 @@ __all__ = [
     "LinearPPO",
     "PPOLossMetrics",
     "ValueLoss",
+    "few_rows_linear",
     "gae",
     "grouped_preference_loss",
     "last_states",

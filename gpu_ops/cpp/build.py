@@ -1,4 +1,4 @@
-"""Compiles the row kernels into one library for PyTorch; run as a script by make, needs a C++20 compiler.
+"""Compiles the kernels into one library for PyTorch; run as a script by make, needs a C++20 compiler.
 
 Never imports torch, so that finding nothing to do takes no time. The library's name holds a digest of the sources, the
 flags and torch's version: a library that is there is right.
@@ -18,7 +18,8 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-SOURCES = ("rows.h", "rows.cpp", "ops.cpp")
+KERNELS = ("rows", "products")
+SOURCES = ("ops.cpp", *(f"{name}.{kind}" for name in KERNELS for kind in ("h", "cpp")))
 BUILT = HERE / "build"
 FLAGS = ("-std=c++20", "-O3", "-fPIC", "-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wextra")
 VARIANTS = {
@@ -78,10 +79,10 @@ def compile_and_link(compiler: str, folder: Path) -> Path:
     for name, flags in VARIANTS.items():
         if name != "portable" and platform.machine() not in {"x86_64", "AMD64"}:
             continue
-        objects.append(str(folder / f"{name}.o"))
-        commands.append(
-            [compiler, *FLAGS, f"-DVARIANT={name}", *flags, "-c", str(HERE / "rows.cpp"), "-o", objects[-1]]
-        )
+        for kernels in KERNELS:
+            objects.append(str(folder / f"{kernels}-{name}.o"))
+            source = str(HERE / f"{kernels}.cpp")
+            commands.append([compiler, *FLAGS, f"-DVARIANT={name}", *flags, "-c", source, "-o", objects[-1]])
     objects.append(str(folder / "ops.o"))
     include = ["-isystem", str(torch / "include")]
     commands.append([compiler, *FLAGS, "-fopenmp", *include, "-c", str(HERE / "ops.cpp"), "-o", objects[-1]])
@@ -127,9 +128,9 @@ def main() -> None:
     try:
         build()
     except (BuildFailed, OSError) as error:
-        print(f"The C++ loss kernels were not built: {error}. The slower path in PyTorch takes their place.")
+        print(f"The C++ kernels were not built: {error}. The slower path in PyTorch takes their place.")
     else:
-        print("Built the C++ loss kernels.")
+        print("Built the C++ kernels.")
     sys.stdout.flush()
 
 

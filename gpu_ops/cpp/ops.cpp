@@ -1,4 +1,4 @@
-// The row kernels as PyTorch operators, over a chunk of rows on PyTorch's own threads. C rows, V vocabulary.
+// The kernels as PyTorch operators, on PyTorch's own threads: a chunk of C rows of V logits, and x W^T for few rows.
 //
 // Shapes, dtypes and ranges are checked by the Python callers; the checks here only keep memory safe.
 #include <ATen/Parallel.h>
@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 
+#include "products.h"
 #include "rows.h"
 
 namespace {
@@ -21,6 +22,7 @@ using plumbline::Stats;
 using plumbline::Upstream;
 
 constexpr double LOG_RATIO_LIMIT = 20;
+constexpr int64_t SMALLEST_PIECE = 32768;  // weights that are worth a thread of their own
 
 const RowKernels& kernels() {
 #if defined(__x86_64__)
@@ -207,6 +209,32 @@ void gae(const Tensor& rewards, const Tensor& values, const Tensor& mask, const 
   rows(rewards, values, mask, bootstrap, gamma, lam, advantages, returns);
 }
 
+plumbline::Multiply few_rows_of(const std::string& instructions) {
+#if defined(__x86_64__)
+  const std::string name = named(instructions).name;
+  if (name == plumbline::avx512::kernels.name) return plumbline::avx512::few_rows;
+  if (name == plumbline::avx2::kernels.name) return plumbline::avx2::few_rows;
+#endif
+  return plumbline::portable::few_rows;
+}
+
+Tensor few_rows(const Tensor& inputs, const Tensor& weights, const std::string& instructions) {
+  for (const Tensor* tensor : {&inputs, &weights})
+    TORCH_CHECK_VALUE(tensor->dim() == 2 && tensor->is_contiguous() && tensor->scalar_type() == at::kFloat,
+                      "both must be contiguous float32 matrices, got ", tensor->sizes());
+  TORCH_CHECK_VALUE(inputs.size(1) == weights.size(1), "widths must agree");
+  Tensor outputs = inputs.new_empty({inputs.size(0), weights.size(0)});
+  const plumbline::Product product{inputs.const_data_ptr<float>(), weights.const_data_ptr<float>(),
+                                   outputs.data_ptr<float>(), inputs.size(0), inputs.size(1), weights.size(0)};
+  const plumbline::Multiply multiply = few_rows_of(instructions);
+  const int64_t tiles = (product.count + plumbline::COLUMNS - 1) / plumbline::COLUMNS;
+  const int64_t grain = std::max<int64_t>(1, SMALLEST_PIECE / std::max<int64_t>(1, product.width));
+  at::parallel_for(0, tiles, grain, [&](int64_t begin, int64_t end) {
+    multiply(product, begin * plumbline::COLUMNS, std::min(end * plumbline::COLUMNS, product.count));
+  });
+  return outputs;
+}
+
 std::string instructions() { return kernels().name; }
 
 }  // namespace
@@ -226,6 +254,7 @@ TORCH_LIBRARY(plumbline_cpp, library) {
   library.def(
       "gae(Tensor rewards, Tensor values, Tensor mask, Tensor bootstrap, float gamma, float lam, Tensor(a!) advantages, "
       "Tensor(b!) returns) -> ()");
+  library.def("few_rows(Tensor inputs, Tensor weights, str instructions='') -> Tensor");
   library.def("instructions() -> str", instructions);
 }
 
@@ -234,4 +263,5 @@ TORCH_LIBRARY_IMPL(plumbline_cpp, CPU, library) {
   library.impl("gradient", gradient);
   library.impl("ppo", ppo);
   library.impl("gae", gae);
+  library.impl("few_rows", few_rows);
 }

@@ -92,6 +92,7 @@ def learn(
 
     Args:
         mini_batches: of each this rank's micro-batches.
+        judged: its `states`, if any, are of the only micro-batch and serve the first update.
         skipped_before: non-finite updates in a row before this step.
         imitation: demonstrations whose gradient joins every update of the policy.
 
@@ -108,6 +109,7 @@ def learn(
             terms = _accumulate(
                 policy, mini_batches[index], judged, credit, config, only_critic=only_critic, ranks=ranks
             )
+            judged = judged._replace(states=None)
             _note(learned, terms)
             if learned.updates + learned.skipped == 0:
                 _check_first_ratio(learned, terms, policy.autocast)
@@ -148,7 +150,7 @@ def _accumulate(
     sums, ratio_max, ratio_error = dict.fromkeys(SUMMED, 0.0), 0.0, 0.0
     for batch in batches:
         with torch.set_grad_enabled(not only_critic):
-            states = response_states(policy, batch)
+            states = response_states(policy, batch) if judged.states is None else judged.states
             check_finite(states)
             ppo = _policy_loss(policy, states, batch, judged, credit, config, tokens)
         loss = ppo.loss

@@ -107,7 +107,11 @@ def train(
         members = score_rollout(score, rollout, ranks=ranks)
         clock.lap("score")
         flat = [batch for part in mini_batches for batch in part]
-        judged = judge(policy, rollout, flat, members, temperature=config.temperature, ranks=ranks)
+        # The first step's first ratio is of two passes, so that the gate on it sees what makes them differ.
+        keep_states = len(flat) == 1 and step > max(1, config.update.critic_warmup_steps)
+        judged = judge(
+            policy, rollout, flat, members, temperature=config.temperature, keep_states=keep_states, ranks=ranks
+        )
         check_finite(judged.logp, judged.ref_logp, judged.values, judged.scores)
         clock.lap("judge")
 

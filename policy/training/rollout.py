@@ -43,7 +43,7 @@ class MicroBatch(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """What policy, reference and reward model say of a rollout before any update. No gradient."""
+    """What policy, reference and reward model say of a rollout before any update. No gradient, save for `states`."""
 
     logp: Tensor  # [B, R] nats
     ref_logp: Tensor  # [B, R] nats
@@ -52,6 +52,7 @@ class Judged(NamedTuple):
     last_values: Tensor  # [B] reward units, after the last token
     scores: Tensor  # [B] raw, by the reward model: the mean of its heads
     disagreement: Tensor | None  # [B] reward units, standard deviation (n - 1) of the heads; None with one head
+    states: Tensor | None = None  # [N, D] with gradient, of the only micro-batch: the first update need not repeat them
 
 
 def make_rollout(prompts: Sequence[Sequence[int]], answers: Sequence[Answer], device: torch.device) -> Rollout:
@@ -138,6 +139,7 @@ def judge(
     members: Tensor,
     *,
     temperature: float,
+    keep_states: bool = False,
     ranks: Ranks = ALONE,
 ) -> Judged:
     """Log-probabilities, entropies and values of every response token, in the shapes that the updates will use.
@@ -145,15 +147,19 @@ def judge(
     Args:
         batches: this rank's.
         members: [B, M], the answers' scores by each head of the reward model.
+        keep_states: keep the policy's hidden states with what their gradient needs; for one micro-batch.
     """
     logp, ref_logp, entropy, values = (torch.zeros_like(rollout.sampler_logp) for _ in range(4))
     scores = members.mean(dim=1)
     disagreement = members.std(dim=1) if members.shape[1] > 1 else None
     found = Judged(logp, ref_logp, entropy, values, torch.zeros_like(scores), scores, disagreement)
     for batch in batches:
-        hidden = policy.top(batch.ids, batch.bottom)
-        flat = hidden.reshape(-1, hidden.shape[-1])
-        states = flat[batch.states]
+        with torch.set_grad_enabled(keep_states):
+            hidden = policy.top(batch.ids, batch.bottom)
+            flat = hidden.reshape(-1, hidden.shape[-1])
+            states = flat[batch.states]
+        if keep_states:
+            found = found._replace(states=states)
         ours = linear_logp(states, policy.head, batch.targets, temperature=temperature, want=("entropy",))
         assert ours.entropy is not None
         ends = batch.states[batch.mask.sum(1).cumsum(0) - 1] + 1

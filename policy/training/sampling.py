@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from policy.training.attention import KVCache, use_grouped_attention
-from policy.training.layers import run_layers
+from policy.training.layers import few_rows, run_layers
 from policy.training.randomness import generator
 
 COMPACT_BELOW = 0.75
@@ -86,7 +86,8 @@ def sample(
     started = time.monotonic()
     for start in range(0, len(order), draw.batch_size):
         chosen = order[start : start + draw.batch_size]
-        found = _Batch(model, [requests[i] for i in chosen], draw, eos_id).run()
+        with few_rows(model):
+            found = _Batch(model, [requests[i] for i in chosen], draw, eos_id).run()
         answers |= dict(zip(chosen, found, strict=True))
         if progress is not None:
             progress(SampleProgress(len(answers), len(order), len(answers) / (time.monotonic() - started)))

@@ -10,8 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from policy.training import ppo
 from policy.training.config import CreditConfig, KLConfig, PPOConfig, UpdateConfig
 from policy.training.ppo import PPOState, Score, StepMetrics, train
+from policy.training.rollout import judge
 from policy.training.tests.conftest import EOS, VOCABULARY, build_llama, even_share
 from policy.training.trunk import Policy
 from reward.training.packing import Prefixed
@@ -258,3 +260,27 @@ def test_entropy_at_the_start_is_that_of_the_model() -> None:
     told, _ = run(Policy(build_llama()), config())
 
     assert 3.5 < told[0].values["entropy_nats_per_token"] < torch.log(torch.tensor(VOCABULARY))
+
+
+@pytest.mark.parametrize("warmup", [0, 2])
+def test_the_judges_pass_serves_the_first_update_and_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, warmup: int
+) -> None:
+    settings = config(steps=3, update=UpdateConfig(epochs=2, learning_rate=3e-3, critic_warmup_steps=warmup))
+    passes: list[int] = []
+    top = Policy.top
+    monkeypatch.setattr(Policy, "top", lambda *given: passes.append(1) or top(*given))  # type: ignore[func-returns-value]
+    once = Policy(build_llama())
+    told, _ = run(once, settings)
+    num_passes = len(passes)
+    monkeypatch.setattr(ppo, "judge", lambda *given, keep_states, **named: judge(*given, **named))
+    twice = Policy(build_llama())
+    told_twice, _ = run(twice, settings)
+
+    # A step is one pass for the judge and one an epoch; the first step and the critic's own repeat the judge's.
+    assert (num_passes, len(passes) - num_passes) == (7 if warmup == 0 else 8, 9)
+    assert torch.equal(weights(once), weights(twice))
+    timed = ("seconds", "second")
+    assert [{k: v for k, v in step.values.items() if not k.endswith(timed)} for step in told] == [
+        {k: v for k, v in step.values.items() if not k.endswith(timed)} for step in told_twice
+    ]

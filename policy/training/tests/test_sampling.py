@@ -8,6 +8,9 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM
 
+from gpu_ops import cpp
+from gpu_ops import few_rows as few_rows_op
+from policy.training.layers import few_rows
 from policy.training.sampling import Answer, Draw, Request, SampleProgress, nucleus, pick, sample
 from policy.training.tests.conftest import EOS, build_llama
 
@@ -121,3 +124,27 @@ def test_progress_is_told_after_every_batch(llama: LlamaForCausalLM, prompts: li
 def test_prompt_that_does_not_fit_is_refused(llama: LlamaForCausalLM, prompt: list[int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         draw_all(llama, [prompt])
+
+
+def test_the_model_is_as_it_was_after_drawing_even_where_drawing_fails() -> None:
+    model = build_llama()
+
+    sample(model, [Request([3, 4], (0,))], draw=Draw(max_new_tokens=2), eos_id=EOS)
+    with pytest.raises(RuntimeError), few_rows(model):
+        raise RuntimeError
+
+    assert not [name for name, module in model.named_modules() if "forward" in vars(module)]
+
+
+@torch.no_grad()
+def test_answers_are_the_same_whoever_computes_the_linear_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(few_rows_op, "LEAST_WEIGHTS", 1)
+    requests = [Request([3 + i, 4], (0, i)) for i in range(5)]
+    drawn = []
+    for path in ("cpp" if cpp.load().usable else "reference", "torch"):
+        monkeypatch.setenv("GPU_OPS", path)
+        drawn.append(sample(build_llama(), requests, draw=Draw(max_new_tokens=8), eos_id=EOS))
+
+    assert [answer.token_ids for answer in drawn[0]] == [answer.token_ids for answer in drawn[1]]
+    told = [torch.tensor([value for answer in answers for value in answer.logp]) for answers in drawn]
+    torch.testing.assert_close(*told)

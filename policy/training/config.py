@@ -156,6 +156,9 @@ class PPOConfig:
     checkpoint_every_steps: int = 5
     """PPO steps between checkpoints for resuming."""
 
+    checkpoints_kept: int = 2
+    """How many of the last checkpoints stay on disk; each also holds the best weights so far."""
+
     lora: LoRAConfig = field(default_factory=LoRAConfig)
     """Low-rank adapters in place of the weights themselves."""
 
@@ -173,7 +176,7 @@ class PPOConfig:
 
     def __post_init__(self) -> None:
         counts = "steps answers_per_step answers_per_prompt max_new_tokens max_prompt_tokens"
-        for name in f"{counts} eval_every eval_answers_per_prompt checkpoint_every_steps".split():
+        for name in f"{counts} eval_every eval_answers_per_prompt checkpoint_every_steps checkpoints_kept".split():
             at_least(name, getattr(self, name), 1)
         above_zero("temperature", self.temperature)
         if self.train_layers is not None:

@@ -130,5 +130,7 @@ def _evaluate(job: Job, step: int) -> bool:
 
 def _checkpoint(job: Job) -> None:
     job.run.save_checkpoint(
-        job.state.step, lambda path: save_state(path, job.policy, job.state, job.choice, job.guard, job.history)
+        job.state.step,
+        lambda path: save_state(path, job.policy, job.state, job.choice, job.guard, job.history),
+        kept=job.config.checkpoints_kept,
     )

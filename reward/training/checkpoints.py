@@ -1,4 +1,4 @@
-"""Checkpoints of a run: written to one side, hashed, renamed; the last two are kept.
+"""Checkpoints of a run: written to one side, hashed, renamed; the last few are kept.
 
 checkpoints/step-000010/manifest.json   {"format": 1, "step": 10, "files": {"model.safetensors": {"sha256":, "bytes":}}}
 """
@@ -16,8 +16,8 @@ KEPT = 2
 UNFINISHED = ".unfinished-"
 
 
-def save(folder: Path, step: int, write: Callable[[Path], None]) -> Path:
-    """Let `write` fill an empty directory, then put it in place as step-NNNNNN and drop all but the last two."""
+def save(folder: Path, step: int, write: Callable[[Path], None], *, kept: int = KEPT) -> Path:
+    """Let `write` fill an empty directory, then put it in place as step-NNNNNN and drop all but the last `kept`."""
     folder.mkdir(mode=0o700, exist_ok=True)
     remove_unfinished(folder)
     target = folder / f"step-{step:06d}"
@@ -33,7 +33,7 @@ def save(folder: Path, step: int, write: Callable[[Path], None]) -> Path:
         shutil.rmtree(target)
     temporary.rename(target)
     sync(folder)
-    for _, old in _by_step(folder)[:-KEPT]:
+    for _, old in _by_step(folder)[:-kept]:
         shutil.rmtree(old)
     return target
 

@@ -121,11 +121,16 @@ class RewardConfig:
     checkpoint_every_steps: int = 20
     """Optimizer steps between checkpoints for resuming."""
 
+    checkpoints_kept: int = 2
+    """How many of the last checkpoints stay on disk."""
+
     bootstrap_samples: int = 10_000
     """Resamples of the held-out prompts behind the accuracy's 95 % interval."""
 
     def __post_init__(self) -> None:
-        counts = "heads epochs groups_per_step groups_per_forward checkpoint_every_steps bootstrap_samples"
+        counts = (
+            "heads epochs groups_per_step groups_per_forward checkpoint_every_steps checkpoints_kept bootstrap_samples"
+        )
         for name in counts.split():
             at_least(name, getattr(self, name), 1)
         at_least("max_tokens", self.max_tokens, 2)

@@ -31,7 +31,7 @@ class FollowingRun(RunDirectory):
     def progress(self, phase: str, done: int, total: int, unit: str) -> None:
         """Told by the first process."""
 
-    def save_checkpoint(self, step: int, write: Callable[[Path], None]) -> None:
+    def save_checkpoint(self, step: int, write: Callable[[Path], None], *, kept: int = checkpoints.KEPT) -> None:
         """Written by the first process."""
 
     def _event(self, **event: Any) -> None:

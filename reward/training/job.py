@@ -74,7 +74,9 @@ def _train(
         run.metrics(values.pop("step"), **values)
         run.progress("train", step.step, total, "steps")
         if run.stopping or step.step % config.checkpoint_every_steps == 0 or step.step == total:
-            run.save_checkpoint(step.step, lambda path: save_state(path, model, optimizer, progress))
+            run.save_checkpoint(
+                step.step, lambda path: save_state(path, model, optimizer, progress), kept=config.checkpoints_kept
+            )
         if run.cancelled():
             return None
     return progress

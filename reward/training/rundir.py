@@ -22,7 +22,7 @@ from typing import Any, Literal, TextIO, TypeVar
 from reward.training import checkpoints
 from reward.training.configuration import from_dict
 from reward.training.events import cut_events
-from reward.training.outcome import RESERVE, Outcome, Status, TrainingRefused, write_outcome
+from reward.training.outcome import RESERVE, Outcome, Status, TrainingRefused, disk_is_full, write_outcome
 
 PROGRESS_INTERVAL_SECONDS = 0.5
 STARTED = time.monotonic()
@@ -154,14 +154,20 @@ class RunDirectory:
         """One sentence for people."""
         self._event(type="note", level=level, code=code, message=message)
 
-    def save_checkpoint(self, step: int, write: Callable[[Path], None]) -> None:
-        """Write a checkpoint atomically and keep the last two.
+    def save_checkpoint(self, step: int, write: Callable[[Path], None], *, kept: int = checkpoints.KEPT) -> None:
+        """Write a checkpoint atomically and keep the last `kept`. On a full disk the one before stays, which is told.
 
         `write` gets an empty directory and puts safetensors and JSON files there.
         """
         self._events.flush()
         os.fsync(self._events.fileno())
-        target = checkpoints.save(self._checkpoints, step, write)
+        try:
+            target = checkpoints.save(self._checkpoints, step, write, kept=kept)
+        except Exception as error:  # safetensors has an exception of its own
+            if not disk_is_full(error):
+                raise
+            self._checkpoint_failed(step)
+            return
         self._checkpoint = (step, target)
         self._event(type="checkpoint", step=step, path=str(target.relative_to(self.path)))
 
@@ -194,6 +200,12 @@ class RunDirectory:
         if step is not None:
             print(f"attempt {self.spec.attempt}: resuming {start}", flush=True)
         return events
+
+    def _checkpoint_failed(self, step: int) -> None:
+        checkpoints.remove_unfinished(self._checkpoints)
+        stays = "there is none yet" if self._checkpoint is None else f"the one of step {self._checkpoint[0]} stays"
+        message = f"The disk is full, so no checkpoint of step {step} was written; {stays}. Free some space meanwhile."
+        self.note("checkpoint_failed", message, level="warning")
 
     def _event(self, **event: Any) -> None:
         _tell(self._events, **event)

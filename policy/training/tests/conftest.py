@@ -1,15 +1,22 @@
-"""A tiny random Llama and a scripted reward: whole PPO runs in seconds."""
+"""A tiny random Llama and a scripted reward; run directories on a tiny model: whole PPO runs in seconds."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from policy.training.tests.runs import TINY_PPO, write_prompts
 from reward.training.packing import Prefixed
+from reward.training.reward_model import RewardModel
+from tests.tiny import build_tiny_model
 
 VOCABULARY = 64
 EOS = 1
@@ -55,3 +62,41 @@ def even_share(groups: Sequence[Prefixed]) -> Tensor:
     """Score by one head: the share of even ids in an answer. [A, 1]"""
     answers = [answer for group in groups for answer in group.answers]
     return torch.tensor([[sum(token % 2 == 0 for token in answer) / len(answer)] for answer in answers])
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_model(tmp_path_factory.mktemp("base"), initializer_range=0.08)
+
+
+@pytest.fixture(scope="module")
+def reward(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("reward")
+    RewardModel.from_base(base, seed=1).save(folder, meta={})
+    return folder
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., Path]:
+    def make(name: str, kind: str, inputs: dict[str, Path], config: dict[str, Any]) -> Path:
+        path = tmp_path / name
+        path.mkdir()
+        spec = {
+            "format": 1, "run": str(uuid.UUID(int=7)), "kind": kind, "attempt": 1, "seed": 3, "config": config,
+            "inputs": {key: {"path": str(value), "sha256": ""} for key, value in inputs.items()},
+            "threads": 1, "device": "cpu",
+        }  # fmt: skip
+        (path / "run.json").write_text(json.dumps(spec))
+        return path
+
+    return make
+
+
+@pytest.fixture
+def ppo_run(make_run: Callable[..., Path], base: Path, reward: Path, tmp_path: Path) -> Callable[..., Path]:
+    def make(name: str = "run", *, prompts: Path | None = None, **changes: Any) -> Path:
+        prompts = prompts or write_prompts(tmp_path / "prompts.jsonl")
+        inputs = {"policy": base, "reward": reward, "prompts": prompts}
+        return make_run(name, "policy.ppo", inputs, TINY_PPO | changes)
+
+    return make

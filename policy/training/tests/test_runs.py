@@ -15,133 +15,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from policy.training.ppo_job import train_policy
 from policy.training.sample_job import sample_answers
+from policy.training.tests.runs import TINY_PPO, carry_out, told, write_prompts
 from policy.training.tests.test_trl_runs import GROUPS, group
 from reward.training.files import sha256_of
 from reward.training.language_model import decode, load_tokenizer
 from reward.training.reward_model import RewardModel
-from reward.training.rundir import Outcome, RunDirectory, TrainingRefused
+from reward.training.rundir import TrainingRefused
 from tests.tiny import build_tiny_model
 
 ROOT = Path(__file__).parents[3]
-TEXTS = ("Name a colour.", "Why is the sky blue?", "Say hello.", "What hangs still?", "Who ranks?", "Which line?")
-TINY_PPO: dict[str, Any] = {
-    "steps": 6, "answers_per_step": 4, "max_new_tokens": 6, "eval_every": 2, "checkpoint_every_steps": 2,
-    "kl": {"controller": "adaptive", "leash_kl_nats_per_sequence": None},
-    "credit": {"running_std": True},
-    "update": {"epochs": 2, "mini_batches": 2, "micro_batch_size": 2, "learning_rate": 1e-2},
-}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_tiny_model(tmp_path_factory.mktemp("base"), initializer_range=0.08)
-
-
-@pytest.fixture(scope="module")
-def reward(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("reward")
-    RewardModel.from_base(base, seed=1).save(folder, meta={})
-    return folder
-
-
-def write_prompts(path: Path, splits: tuple[str, ...] = ("train",) * 4 + ("validation",) * 2) -> Path:
-    rows = [
-        {"id": str(uuid.UUID(int=i)), "split": split, "messages": [{"role": "user", "content": text}]}
-        for i, (split, text) in enumerate(zip(splits, TEXTS, strict=False))
-    ]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
-
-
-@pytest.fixture
-def make_run(tmp_path: Path) -> Callable[..., Path]:
-    def make(name: str, kind: str, inputs: dict[str, Path], config: dict[str, Any]) -> Path:
-        path = tmp_path / name
-        path.mkdir()
-        spec = {
-            "format": 1, "run": str(uuid.UUID(int=7)), "kind": kind, "attempt": 1, "seed": 3, "config": config,
-            "inputs": {key: {"path": str(value), "sha256": ""} for key, value in inputs.items()},
-            "threads": 1, "device": "cpu",
-        }  # fmt: skip
-        (path / "run.json").write_text(json.dumps(spec))
-        return path
-
-    return make
-
-
-@pytest.fixture
-def ppo_run(make_run: Callable[..., Path], base: Path, reward: Path, tmp_path: Path) -> Callable[..., Path]:
-    def make(name: str = "run", *, prompts: Path | None = None, **changes: Any) -> Path:
-        prompts = prompts or write_prompts(tmp_path / "prompts.jsonl")
-        inputs = {"policy": base, "reward": reward, "prompts": prompts}
-        return make_run(name, "policy.ppo", inputs, TINY_PPO | changes)
-
-    return make
-
-
-def carry_out(path: Path, handler: Callable[[RunDirectory], Outcome] = train_policy) -> Outcome:
-    run = RunDirectory.open(path)
-    try:
-        return handler(run)
-    finally:
-        run.close()
-
-
-def told(path: Path) -> list[dict[str, Any]]:
-    """Events without what differs between any two runs: times, and how often progress was written."""
-    events = [json.loads(line) for line in (path / "events.jsonl").read_text().splitlines()]
-    for event in events:
-        event.pop("time")
-        if event["type"] == "metrics":
-            event["metrics"] = {k: v for k, v in event["metrics"].items() if not k.endswith("_seconds")}
-    return [event for event in events if event["type"] != "progress"]
-
-
-class PowerCut(Exception):
-    pass
-
-
-class DiesInStep(RunDirectory):
-    """A run directory whose process dies when it tells the metrics of step 4, of which a checkpoint was due."""
-
-    def metrics(self, step: int, **values: float) -> None:
-        super().metrics(step, **values)
-        if step == 4:
-            raise PowerCut
-
-
-def interrupt(path: Path, directory: type[RunDirectory]) -> None:
-    """Carry the run out until its directory's process dies."""
-    dying = directory.open(path)
-    with pytest.raises(PowerCut):
-        train_policy(dying)
-    dying.close()
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {"train_layers": 1, "update": {**TINY_PPO["update"], "average_decay": 0.5}},
-        {"value_network": "separate"},
-        {"value_network": "reward-model"},
-        {"lora": {"rank": 2}},
-    ],
-)
-def test_resumed_run_is_the_run_that_never_stopped(ppo_run: Callable[..., Path], changes: dict[str, Any]) -> None:
-    whole, cut = ppo_run("whole", **changes), ppo_run("cut", **changes)
-    expected = carry_out(whole)
-
-    interrupt(cut, DiesInStep)
-    found = carry_out(cut)
-
-    assert found.metrics == expected.metrics
-    assert told(cut) == told(whole)
-    for name in ("artifacts/model/model.safetensors", "checkpoints/step-000006/manifest.json"):
-        assert sha256_of(cut / name) == sha256_of(whole / name), name
-    assert [step for step, _ in ((e["step"], e) for e in told(cut) if e["type"] == "checkpoint")] == [2, 4, 6]
 
 
 def test_artifact_holds_the_weights_with_the_best_validation_reward(ppo_run: Callable[..., Path], base: Path) -> None:
@@ -168,34 +51,6 @@ def test_run_beyond_the_kl_leash_ends_with_the_last_weights_within(ppo_run: Call
     assert "kl_leash" in {e.get("code") for e in told(path)}
     saved, start = (load_file(folder / "model.safetensors") for folder in (path / "artifacts/model", base))
     assert all(torch.equal(saved[name], start[name]) for name in start)
-
-
-class DiesAfterTheAlarm(RunDirectory):
-    """A run directory whose process dies when it has told of an alarm and written the step's checkpoint."""
-
-    def save_checkpoint(self, step: int, write: Callable[[Path], None]) -> None:
-        super().save_checkpoint(step, write)
-        if "no_progress" in {event.get("code") for event in told(self.path)}:
-            raise PowerCut
-
-
-def test_run_that_makes_no_progress_ends_early_even_when_it_is_resumed_after_its_last_step(
-    ppo_run: Callable[..., Path],
-) -> None:
-    # So low a rate changes no answer, and weights that are no better than the start are not chosen.
-    changes = {
-        "steps": 10,
-        "guard": {"patience_evaluations": 2},
-        "update": TINY_PPO["update"] | {"learning_rate": 1e-12, "value_learning_rate": 1e-12},
-    }
-    whole, cut = ppo_run("whole", **changes), ppo_run("cut", **changes)
-    outcome = carry_out(whole)
-    interrupt(cut, DiesAfterTheAlarm)
-
-    assert (outcome.status, outcome.metrics["num_steps"], outcome.metrics["best_step"]) == ("succeeded", 4, 0)
-    assert "no_progress" in {event.get("code") for event in told(whole)}
-    assert carry_out(cut).metrics == outcome.metrics
-    assert told(cut) == told(whole)
 
 
 def test_test_prompt_in_training_is_refused(ppo_run: Callable[..., Path], tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
-from django_htmx.http import push_url
+from django_htmx.http import push_url, trigger_client_event
 
 from accounts.access import RESEARCHES, STAFF, roles_of, workspaces_of
 from accounts.http import Request
@@ -42,7 +42,10 @@ def run_list(request: Request) -> HttpResponse:
 def run_detail(request: Request, public_id: UUID) -> HttpResponse:
     run = get_run(request.user, public_id)
     if request.htmx:
-        return render(request, "runs/run_detail.html#run-live", _detail(request, run))
+        response = render(request, "runs/run_detail.html#run-live", _detail(request, run))
+        if request.GET.get("seen", "") not in ("", str(run.samples.count())):
+            trigger_client_event(response, "new-samples", {"target": "#samples"})
+        return response
     context = {**_detail(request, run), "samples": sample_page(run, request.GET.dict())}
     return render(request, "runs/run_detail.html", context)
 
@@ -50,16 +53,12 @@ def run_detail(request: Request, public_id: UUID) -> HttpResponse:
 @login_required
 @require_GET
 def run_samples(request: Request, public_id: UUID) -> HttpResponse:
-    """The samples on a run's page; 204 to a page that has `seen` so many, where there are no others yet."""
+    """The samples on a run's page. What a person chose becomes the page's address, unless the page asks `again`."""
     run = get_run(request.user, public_id)
-    seen = request.GET.get("seen")
-    if seen == str(run.samples.count()) and not run.is_finished:
-        return HttpResponse(status=204)
     samples = sample_page(run, request.GET.dict())
     response = render(request, "runs/parts/samples.html", {"run": run, "samples": samples})
-    if seen is None and samples is not None:
-        page = reverse("runs:run-detail", args=[public_id])
-        push_url(response, f"{page}?{samples.query}#samples")
+    if samples is not None and "again" not in request.GET:
+        push_url(response, f"{reverse('runs:run-detail', args=[public_id])}?{samples.query}#samples")
     return response
 
 

@@ -15,6 +15,10 @@ MAX_WORK = 2_000_000
 """Comparisons of two words, at most: some tenths of a second."""
 
 
+MIN_STAY = 3
+"""Words and signs that must have stayed together to be told between two longer changes."""
+
+
 class Piece(NamedTuple):
     """A run of words with the space behind them; tag: same, ins or del."""
 
@@ -54,10 +58,10 @@ def word_diff(before: str, after: str) -> tuple[Piece, ...] | None:
 
 
 def _readable(blocks: Iterable[Block]) -> list[Block]:
-    """Without the odd word that stayed between two longer changes: they read better as one."""
+    """Without what is hardly a word that stayed between two longer changes: they read better as one."""
     kept: list[Block] = []
     for block in blocks:
-        while not block.is_same and len(kept) > 1 and kept[-1].size < min(kept[-2].size, block.size):
+        while not block.is_same and len(kept) > 1 and kept[-1].size < min(kept[-2].size, block.size, MIN_STAY):
             kept.pop()
             first = kept.pop()
             block = Block(False, first.i, block.j, first.k, block.m)

@@ -10,6 +10,11 @@ from typing import Any
 
 MAX_STEP = 2**31 - 1
 MAX_MESSAGE = 4000
+MAX_SAMPLES = 64
+"""Prompts whose answers a run may show at a step."""
+MAX_SAMPLE_VALUES = 20
+MAX_SAMPLE_TEXT = 50_000
+"""Characters of a prompt or an answer; the rest is not shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,25 +25,36 @@ class Note:
     time: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """An answer that a process wanted people to read, with numbers on it."""
+
+    prompt: str
+    text: str
+    values: dict[str, float | None]
+
+
 @dataclass(slots=True, kw_only=True)
 class EventBatch:
     """What some lines said.
 
     Attributes:
         metrics: (step, name) -> value, the last one said; None for what was not finite.
+        samples: (step, index of the prompt) -> the answer, the last one said.
         progress: the last progress event with its time, or None.
         checkpoint: step of the last checkpoint event, -1 where there was none.
         num_bad: lines that were no event.
     """
 
     metrics: dict[tuple[int, str], float | None] = field(default_factory=dict)
+    samples: dict[tuple[int, int], Sample] = field(default_factory=dict)
     progress: dict[str, Any] | None = None
     notes: list[Note] = field(default_factory=list)
     checkpoint: int = -1
     num_bad: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.metrics or self.progress or self.notes or self.num_bad)
+        return bool(self.metrics or self.samples or self.progress or self.notes or self.num_bad)
 
     def add(self, line: bytes) -> None:
         """Take in one line."""
@@ -52,6 +68,16 @@ class EventBatch:
         step = _step(event)
         values = {(step, _name(name)): _number(value) for name, value in event["metrics"].items()}
         self.metrics.update(values)
+
+    def _sample(self, event: dict[str, Any]) -> None:
+        step, index = _step(event), event["index"]
+        if type(index) is not int or not 0 <= index < MAX_SAMPLES:
+            raise ValueError(index)
+        values = {_name(name): _number(value) for name, value in event["values"].items()}
+        if len(values) > MAX_SAMPLE_VALUES:
+            raise ValueError(len(values))
+        prompt, text = (clean(event[key])[:MAX_SAMPLE_TEXT] for key in ("prompt", "text"))
+        self.samples[step, index] = Sample(prompt=prompt, text=text, values=values)
 
     def _progress(self, event: dict[str, Any]) -> None:
         self.progress = {
@@ -74,6 +100,7 @@ class EventBatch:
 
 _READERS = {
     "metrics": EventBatch._metrics,
+    "sample": EventBatch._sample,
     "progress": EventBatch._progress,
     "note": EventBatch._note,
     "checkpoint": EventBatch._checkpoint,

@@ -38,6 +38,7 @@ MAIN = (
 """What a chart is open for at once; the rest is folded away, by name."""
 
 FIRST = (
+    *("score", "score_spread"),
     *MAIN,
     *("rm_accuracy", "rm_accuracy_low", "rm_accuracy_high", "rm_floor_length", "rm_ceiling"),
     *("reward_first", "reward_last", "kl_last_nats_per_sequence", "eval_reward_first", "eval_reward_best", "best_step"),

@@ -71,6 +71,25 @@ class RunMetric(models.Model):
         return f"{self.name}[{self.step}]"
 
 
+class RunSample(models.Model):
+    """An answer that a process wanted people to read: to the same prompt `index` at each step that has samples."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="samples")
+    step = models.PositiveIntegerField()
+    index = models.PositiveSmallIntegerField()
+    prompt = models.TextField()
+    text = models.TextField(blank=True)
+    values = models.JSONField(default=dict)
+    """name -> number, or null where it was not finite; named as metrics are."""
+
+    class Meta:
+        ordering = ["step", "index"]
+        constraints = [models.UniqueConstraint(fields=["run", "step", "index"], name="sample_once_per_step")]
+
+    def __str__(self) -> str:
+        return f"{self.index}[{self.step}]"
+
+
 class RunNote(models.Model):
     """A sentence that a process wanted people to read."""
 

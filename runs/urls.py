@@ -8,6 +8,7 @@ app_name = "runs"
 urlpatterns = [
     path("", views.run_list, name="run-list"),
     path("<uuid:public_id>/", views.run_detail, name="run-detail"),
+    path("<uuid:public_id>/samples/", views.run_samples, name="run-samples"),
     path("<uuid:public_id>/metrics/", views.run_metrics, name="run-metrics"),
     path("<uuid:public_id>/metrics.csv", views.run_export, {"form": "csv"}, name="run-metrics-csv"),
     path("<uuid:public_id>/metrics.parquet", views.run_export, {"form": "parquet"}, name="run-metrics-parquet"),

@@ -11,8 +11,10 @@ from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
+from django_htmx.http import push_url, trigger_client_event
 
 from accounts.access import RESEARCHES, STAFF, roles_of, workspaces_of
 from accounts.http import Request
@@ -20,6 +22,7 @@ from runs import export, queries, services
 from runs.access import get_run
 from runs.metric_help import MAIN, in_reading_order, metric_help
 from runs.models import Run
+from runs.samples import sample_page
 from runs.states import FINISHED
 
 PER_PAGE = 30
@@ -38,7 +41,25 @@ def run_list(request: Request) -> HttpResponse:
 @require_GET
 def run_detail(request: Request, public_id: UUID) -> HttpResponse:
     run = get_run(request.user, public_id)
-    return render(request, "runs/run_detail.html" + ("#run-live" if request.htmx else ""), _detail(request, run))
+    if request.htmx:
+        response = render(request, "runs/run_detail.html#run-live", _detail(request, run))
+        if request.GET.get("seen", "") not in ("", str(run.samples.count())):
+            trigger_client_event(response, "new-samples", {"target": "#samples"})
+        return response
+    context = {**_detail(request, run), "samples": sample_page(run, request.GET.dict())}
+    return render(request, "runs/run_detail.html", context)
+
+
+@login_required
+@require_GET
+def run_samples(request: Request, public_id: UUID) -> HttpResponse:
+    """The samples on a run's page. What a person chose becomes the page's address, unless the page asks `again`."""
+    run = get_run(request.user, public_id)
+    samples = sample_page(run, request.GET.dict())
+    response = render(request, "runs/parts/samples.html", {"run": run, "samples": samples})
+    if samples is not None and "again" not in request.GET:
+        push_url(response, f"{reverse('runs:run-detail', args=[public_id])}?{samples.query}#samples")
+    return response
 
 
 def _detail(request: Request, run: Run) -> dict[str, Any]:

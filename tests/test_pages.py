@@ -37,6 +37,7 @@ PAGES = {
     "annotation:campaign-members": ("campaign", MANAGERS),
     "runs:run-list": ("", STAFF_ANYWHERE),
     "runs:run-detail": ("run", STAFF),
+    "runs:run-samples": ("run", STAFF),
     "runs:run-metrics": ("run", STAFF),
     "runs:run-metrics-csv": ("run", STAFF),
     "runs:run-metrics-parquet": ("run", STAFF),

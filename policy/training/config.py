@@ -14,6 +14,9 @@ __all__ = ["CreditConfig", "GuardConfig", "KLConfig", "LoRAConfig", "PPOConfig",
 ValueNetwork = Literal["shared", "separate", "reward-model"]
 Precision = Literal["auto", "float32", "bfloat16-autocast"]
 
+MAX_EVAL_SAMPLES = 16
+"""More would be read by nobody; the run page shows them side by side."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateConfig:
@@ -153,6 +156,10 @@ class PPOConfig:
     eval_answers_per_prompt: int = 1
     """Answers per validation prompt and measurement, drawn with the same random numbers each time."""
 
+    eval_samples: int = 4
+    """Validation prompts, from the first on, whose answers at each measurement are kept and shown beside the answers
+    from before training; 0 keeps none."""
+
     checkpoint_every_steps: int = 5
     """PPO steps between checkpoints for resuming."""
 
@@ -178,6 +185,8 @@ class PPOConfig:
         counts = "steps answers_per_step answers_per_prompt max_new_tokens max_prompt_tokens"
         for name in f"{counts} eval_every eval_answers_per_prompt checkpoint_every_steps checkpoints_kept".split():
             at_least(name, getattr(self, name), 1)
+        if not 0 <= self.eval_samples <= MAX_EVAL_SAMPLES:
+            raise ValueError(f"eval_samples ({self.eval_samples}) must be from 0 to {MAX_EVAL_SAMPLES}")
         above_zero("temperature", self.temperature)
         if self.train_layers is not None:
             at_least("train_layers", self.train_layers, 1)

@@ -1,4 +1,4 @@
-"""Held-out reward and KL during a run, and the choice of the weights that the run ends with."""
+"""Held-out reward and KL during a run, a few of the answers, and the choice of the weights that the run ends with."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from policy.training.config import PPOConfig
 from policy.training.ppo import Score, draw_rollout, score_rollout
-from policy.training.rollout import judge, make_micro_batch
+from policy.training.rollout import Judged, Rollout, judge, make_micro_batch
 from policy.training.sampling import Draw, Request
 from policy.training.tell import rollout_metrics
 from policy.training.trunk import Policy
@@ -44,6 +44,16 @@ class Evaluation(NamedTuple):
         return self.values["eval_kl_nats_per_sequence"]
 
 
+class SampledAnswer(NamedTuple):
+    """The first answer to a validation prompt, for people to read; `values` by the names of docs/metrics.md."""
+
+    prompt: int
+    """Which validation prompt, from 0."""
+    token_ids: list[int]
+    """EOS included where there is one."""
+    values: dict[str, float]
+
+
 def evaluate(
     policy: Policy,
     score: Score,
@@ -54,8 +64,11 @@ def evaluate(
     seed: int,
     step: int,
     ranks: Ranks = ALONE,
-) -> Evaluation:
-    """Draw, score and compare with the reference. Random numbers are the same at every step, so that steps compare."""
+) -> tuple[Evaluation, list[SampledAnswer]]:
+    """Draw, score and compare with the reference. Random numbers are the same at every step, so that steps compare.
+
+    Beside the measurement come the answers to the first `eval_samples` prompts.
+    """
     asked = [prompt for prompt in prompts for _ in range(config.eval_answers_per_prompt)]
     requests = [Request(prompt, (seed, "evaluate", index)) for index, prompt in enumerate(asked)]
     draw = Draw(
@@ -70,7 +83,21 @@ def evaluate(
     members = score_rollout(score, rollout, ranks=ranks)
     judged = judge(policy, rollout, batches, members, temperature=config.temperature, ranks=ranks)
     found = rollout_metrics(rollout, judged)
-    return Evaluation(step, {told: found[name] for name, told in NAMES.items() if name in found})
+    evaluation = Evaluation(step, {told: found[name] for name, told in NAMES.items() if name in found})
+    chosen = range(min(config.eval_samples, len(prompts)))
+    return evaluation, [_sampled(rollout, judged, index, index * config.eval_answers_per_prompt) for index in chosen]
+
+
+def _sampled(rollout: Rollout, judged: Judged, index: int, row: int) -> SampledAnswer:
+    log_ratio = (judged.logp - judged.ref_logp)[row][rollout.mask[row]].double()
+    spread = {} if judged.disagreement is None else {"score_spread": float(judged.disagreement[row])}
+    values = {
+        "score": float(judged.scores[row]),
+        **spread,
+        "kl_nats_per_sequence": float(log_ratio.sum()),
+        "response_tokens": float(len(rollout.responses[row])),
+    }
+    return SampledAnswer(index, rollout.responses[row], values)
 
 
 @dataclass(slots=True)

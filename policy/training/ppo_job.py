@@ -6,10 +6,10 @@ from contextlib import nullcontext
 from typing import Any
 
 from policy.training.checkpointing import save_state
-from policy.training.evaluate import evaluate
+from policy.training.evaluate import SampledAnswer, evaluate
 from policy.training.ppo import StepMetrics, train
 from policy.training.ppo_parts import Job, load_job
-from reward.training.language_model import read_meta, save_policy
+from reward.training.language_model import decode, read_meta, save_policy
 from reward.training.rundir import Outcome, RunDirectory
 
 
@@ -104,7 +104,7 @@ def _evaluate(job: Job, step: int) -> bool:
     True where the guard wants the run to end.
     """
     with job.state.average.in_place(job.policy) if job.state.average else nullcontext():
-        found = evaluate(
+        found, samples = evaluate(
             job.policy,
             job.score,
             job.validation_prompts,
@@ -116,6 +116,7 @@ def _evaluate(job: Job, step: int) -> bool:
         )
         is_best = job.choice.offer(found, job.policy)
     job.run.metrics(step, **found.values)
+    _show(job, step, samples)
     if is_best and step:
         message = (
             f"Best so far after step {step}: validation reward {found.reward:.3f} at {found.kl:.1f} nats per sequence."
@@ -126,6 +127,15 @@ def _evaluate(job: Job, step: int) -> bool:
     if alarm is not None and step < job.config.steps:
         job.run.note(alarm.code, alarm.message, level="warning")
     return alarm is not None
+
+
+def _show(job: Job, step: int, samples: list[SampledAnswer]) -> None:
+    """Tell the answers as text, which is for people only."""
+    if not job.ranks.is_first:
+        return
+    for prompt, token_ids, values in samples:
+        text = decode(job.tokenizer, token_ids)
+        job.run.sample(step, prompt, prompt=job.validation_texts[prompt], text=text, values=values)
 
 
 def _checkpoint(job: Job) -> None:

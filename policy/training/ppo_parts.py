@@ -38,6 +38,7 @@ class Job:
     reward: RewardModel
     train_prompts: list[list[int]]
     validation_prompts: list[list[int]]
+    validation_texts: list[str]
     imitation: Imitation | None
     state: PPOState
     choice: Choice
@@ -84,6 +85,7 @@ def load_job(run: RunDirectory) -> Job:
         reward=reward,
         train_prompts=[prompt.tokens for prompt in train_prompts],
         validation_prompts=[prompt.tokens for prompt in validation],
+        validation_texts=[prompt.text for prompt in validation],
         imitation=_imitation(run, config, policy, tokenizer),
         state=PPOState.start(policy, config),
         choice=Choice(config.kl.leash_kl_nats_per_sequence, config.credit.disagreement_penalty),

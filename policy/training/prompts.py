@@ -16,11 +16,12 @@ SPLITS = ("train", "validation", "test")
 
 
 class Prompt(NamedTuple):
-    """A prompt with the token ids up to where its answer starts."""
+    """A prompt with the token ids up to where its answer starts, and its text for people."""
 
     id: str
     split: str
     tokens: list[int]
+    text: str
 
 
 def load_prompts(
@@ -78,7 +79,15 @@ def _read(line: str, number: int, tokenizer: Tokenizer) -> Prompt:
         tokens = encode_prompt(tokenizer, messages)
         if not tokens:
             raise ValueError("it has no token")
+        text = _for_people(messages)
     except (ValueError, KeyError, TypeError) as error:
         message = f"Line {number} of the prompts cannot be read ({error}); export the prompts again."
         raise TrainingRefused(message, code="bad_prompts") from None
-    return Prompt(prompt_id, split, tokens)
+    return Prompt(prompt_id, split, tokens, text)
+
+
+def _for_people(messages: list[dict[str, str]]) -> str:
+    """What was asked; with the roles where more than one message was."""
+    if len(messages) == 1:
+        return messages[0]["content"]
+    return "\n\n".join(f"{message['role']}: {message['content']}" for message in messages)

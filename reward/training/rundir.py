@@ -139,8 +139,14 @@ class RunDirectory:
 
     def metrics(self, step: int, **values: float) -> None:
         """Metrics of one step. What is not finite has no JSON number and nothing to plot: it is left out."""
-        finite = {name: float(value) for name, value in values.items() if math.isfinite(value)}
-        self._event(type="metrics", step=step, metrics=finite)
+        self._event(type="metrics", step=step, metrics=_finite(values))
+
+    def sample(self, step: int, index: int, *, prompt: str, text: str, values: Mapping[str, float]) -> None:
+        """An answer for people to read, with numbers on it: to the same prompt `index`, from 0, at each step told.
+
+        The first step told, before any update, is what later ones are compared with.
+        """
+        self._event(type="sample", step=step, index=index, prompt=prompt, text=text, values=_finite(values))
 
     def progress(self, phase: str, done: int, total: int, unit: str) -> None:
         """Progress of a phase; at most two events a second are written, the last one of a phase always."""
@@ -213,6 +219,10 @@ class RunDirectory:
     def _write_reserve(self) -> None:
         # Freed before outcome.json is written, so that a full disk can still be reported.
         (self.path / RESERVE).write_bytes(b"\0" * RESERVE_BYTES)
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: float(value) for name, value in values.items() if math.isfinite(value)}
 
 
 def _tell(events: TextIO, **event: Any) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from runs.models import Run, RunArtifact, RunNote
+from runs.models import Run, RunArtifact, RunNote, RunSample
 
 
 class RunSerializer(serializers.ModelSerializer[Run]):
@@ -48,6 +48,17 @@ class NoteSerializer(serializers.ModelSerializer[RunNote]):
     class Meta:
         model = RunNote
         fields = ["level", "code", "message", "created_at"]
+
+
+class RunSampleSerializer(serializers.ModelSerializer[RunSample]):
+    class Meta:
+        model = RunSample
+        fields = ["step", "index", "prompt", "text", "values"]
+
+
+class RunSampleQuerySerializer(serializers.Serializer[None]):
+    step = serializers.IntegerField(required=False, min_value=0, help_text="Only answers at this step.")
+    index = serializers.IntegerField(required=False, min_value=0, help_text="Only answers to this prompt, from 0.")
 
 
 class RunDetailSerializer(RunSerializer):

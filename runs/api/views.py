@@ -5,18 +5,25 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import generics
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.access import STAFF, workspace_for
+from accounts.api.base import CursorPagination
 from accounts.models import User
 from runs import queries, services
 from runs.access import get_run
-from runs.api.serializers import LogSerializer, RunDetailSerializer, RunSerializer
-from runs.models import Run
+from runs.api.serializers import (
+    LogSerializer,
+    RunDetailSerializer,
+    RunSampleQuerySerializer,
+    RunSampleSerializer,
+    RunSerializer,
+)
+from runs.models import Run, RunSample
 from runs.states import RunState
 
 MAX_LOG_BYTES = 4 * 1024 * 1024
@@ -56,6 +63,26 @@ class RunMetrics(APIView):
         """`{"step": [...], "<metric>": [...]}`; null where a step has no finite value of a metric."""
         run = get_run(request.user, public_id)
         return Response(queries.metric_series(run, request.query_params.getlist("name") or None))
+
+
+class StepPagination(CursorPagination):
+    def get_ordering(self, request: Request, queryset: QuerySet[Any], view: Any) -> tuple[str, ...]:
+        return ("step", "index")
+
+
+@extend_schema_view(get=extend_schema(parameters=[RunSampleQuerySerializer]))
+class RunSamples(generics.ListAPIView[RunSample]):
+    """Answers to the same few prompts at each evaluation, the first step first; that one is from before training."""
+
+    serializer_class = RunSampleSerializer
+    pagination_class = StepPagination
+    queryset = RunSample.objects.none()
+
+    def get_queryset(self) -> QuerySet[RunSample]:
+        run = get_run(self.request.user, self.kwargs["public_id"])
+        asked = RunSampleQuerySerializer(data=self.request.query_params)
+        asked.is_valid(raise_exception=True)
+        return run.samples.filter(**asked.validated_data)
 
 
 class RunLog(APIView):

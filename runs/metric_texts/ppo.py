@@ -185,6 +185,14 @@ PPO: dict[str, MetricHelp] = {
     "eval_finished_share": MetricHelp(
         _("Validation, finished answers"), SHARE, _("Answers that ended by themselves."), _("rises")
     ),
+    # PPO, samples
+    "score_spread": MetricHelp(
+        _("Spread of heads"),
+        REWARD,
+        _("Standard deviation of the heads' scores of the answer."),
+        _("as at step 0; where it grows, the reward model guesses"),
+    ),
+    "response_tokens": MetricHelp(_("Length"), TOKENS, _("Tokens of the answer."), ""),
     # PPO, of the whole run
     "reward_first": MetricHelp(
         _("Reward, first step"), REWARD, _("Mean score of the first rollout."), _("last above first")

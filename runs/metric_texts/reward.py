@@ -70,7 +70,7 @@ REWARD_MODEL: dict[str, MetricHelp] = {
         _("Standard deviation of the heads' scores of an answer, mean over held-out answers; unknown with one head."),
         "",
     ),
-    "score": MetricHelp(_("Score"), REWARD, _("Of the answer that is explained."), ""),
+    "score": MetricHelp(_("Score"), REWARD, _("Of one answer, by the reward model."), ""),
     "baseline_score": MetricHelp(
         _("Baseline's score"), REWARD, _("Of an answer of the same length that is only end tokens."), ""
     ),

@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from runs.events import EventBatch, Note
-from runs.models import RunMetric, RunNote
+from runs.models import RunMetric, RunNote, RunSample
 from runs.services.moves import Beat, heartbeat
 
 BATCH_ROWS = 2000
@@ -20,18 +20,26 @@ BATCH_ROWS = 2000
 def record_events(
     *, run_id: int, attempt: int, batch: EventBatch, progress: dict[str, Any] | None = None, restarted: bool = False
 ) -> Beat:
-    """Store metrics, progress and notes, and beat. Told again, the same events change nothing.
+    """Store metrics, samples, progress and notes, and beat. Told again, the same events change nothing.
 
     Args:
         restarted: the batch begins at the first line of an attempt's events, which were cut back to its checkpoint:
-            metrics of later steps that an earlier attempt left are removed first.
+            metrics and samples of later steps that an earlier attempt left are removed first.
 
     Raises:
         StaleAttempt: the run is no longer this attempt's; nothing is stored.
     """
     beat = heartbeat(run_id=run_id, attempt=attempt, **({} if progress is None else {"progress": progress}))
     if restarted:
-        RunMetric.objects.filter(run_id=run_id, step__gt=batch.checkpoint).delete()
+        for model in (RunMetric, RunSample):
+            model._default_manager.filter(run_id=run_id, step__gt=batch.checkpoint).delete()
+    _put_metrics(run_id, batch)
+    _put_samples(run_id, batch)
+    _add_notes(run_id, [*batch.notes, *_complaint(batch)])
+    return beat
+
+
+def _put_metrics(run_id: int, batch: EventBatch) -> None:
     rows = [
         RunMetric(run_id=run_id, step=step, name=name, value=value) for (step, name), value in batch.metrics.items()
     ]
@@ -42,8 +50,20 @@ def record_events(
         unique_fields=["run", "step", "name"],
         update_fields=["value"],
     )
-    _add_notes(run_id, [*batch.notes, *_complaint(batch)])
-    return beat
+
+
+def _put_samples(run_id: int, batch: EventBatch) -> None:
+    rows = [
+        RunSample(run_id=run_id, step=step, index=index, prompt=said.prompt, text=said.text, values=said.values)
+        for (step, index), said in batch.samples.items()
+    ]
+    RunSample.objects.bulk_create(
+        rows,
+        batch_size=BATCH_ROWS,
+        update_conflicts=True,
+        unique_fields=["run", "step", "index"],
+        update_fields=["prompt", "text", "values"],
+    )
 
 
 def _complaint(batch: EventBatch) -> list[Note]:

@@ -39,6 +39,20 @@ def figure(value: object) -> str:
 
 
 @register.filter
+def brief(value: float | None) -> str:
+    """A number with two decimals, or two significant digits where it is small: many of them stand in a line."""
+    if value is None or float(value).is_integer() or abs(value) >= 100:
+        return figure(value).replace("-", "−")
+    return f"{value:.2f}".replace("-", "−") if abs(value) >= 0.1 else f"{value:.2g}".replace("-", "−")
+
+
+@register.filter
+def change(value: float) -> str:
+    """A difference with its sign."""
+    return f"+{brief(value)}" if value > 0 else brief(value) if value else "±0"
+
+
+@register.filter
 def described(name: str) -> MetricHelp:
     return metric_help(name)
 

@@ -28,6 +28,7 @@ def count(run: RunDirectory) -> Outcome:
         total += step
         run.progress("count", step, config.steps, "steps")
         run.metrics(step, total=total, attempt=run.spec.attempt, **{f"by_{run.spec.attempt}": 1.0})
+        run.sample(step, 0, prompt="Count.", text=f"{total} in attempt {run.spec.attempt}", values={"score": total})
         misbehave(run, config, step)
         if step % config.checkpoint_every == 0:
             run.save_checkpoint(step, lambda folder, total=total: write_total(folder, total))  # type: ignore[misc]

@@ -6,14 +6,14 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from runs.directory import WorkerRunDirectory
-from runs.events import EventBatch
+from runs.events import EventBatch, Sample
 from runs.models import Run
 from runs.services import claim_run, record_events
 from runs.states import RunState
 from runs.tests.conftest import StartRun
 from tests.cast import Cast, api, make_campaign
 
-PAGES = ["api-run-detail", "api-run-metrics", "api-run-log"]
+PAGES = ["api-run-detail", "api-run-metrics", "api-run-samples", "api-run-log"]
 
 
 @pytest.fixture
@@ -74,6 +74,33 @@ def test_metrics_come_as_columns_of_one_length(run: Run, cast: Cast) -> None:
 
     assert client.get(address).json() == {"step": [1, 2], "kl": [None, 0.1], "loss": [0.5, None]}
     assert client.get(address, {"name": "kl"}).json() == {"step": [2], "kl": [0.1]}
+
+
+def test_samples_come_step_by_step_in_pages_and_can_be_chosen(run: Run, cast: Cast) -> None:
+    told = {
+        (step, index): Sample(prompt=f"Prompt {index}", text=f"Answer {step}", values={"score": step / 2, "kl": None})
+        for step in (10, 0, 5)
+        for index in (1, 0)
+    }
+    claim_run(run_id=run.pk, worker="w")
+    record_events(run_id=run.pk, attempt=1, batch=EventBatch(samples=told))
+    client, address = api(cast.manager), url("api-run-samples", run)
+
+    def places(response: dict[str, object]) -> list[tuple[int, int]]:
+        return [(row["step"], row["index"]) for row in response["results"]]  # type: ignore[attr-defined]
+
+    first = client.get(address, {"page_size": 4}).json()
+    second = client.get(first["next"]).json()
+
+    assert places(first) == [(0, 0), (0, 1), (5, 0), (5, 1)]
+    assert places(second) == [(10, 0), (10, 1)]
+    assert first["results"][3] == {
+        "step": 5, "index": 1, "prompt": "Prompt 1", "text": "Answer 5", "values": {"score": 2.5, "kl": None},
+    }  # fmt: skip
+    assert places(client.get(address, {"index": 1}).json()) == [(0, 1), (5, 1), (10, 1)]
+    assert places(client.get(address, {"step": 0, "index": 1}).json()) == [(0, 1)]
+    refused = client.get(address, {"step": "last"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid")
 
 
 def test_log_ends_where_it_is_asked_to(run: Run, cast: Cast) -> None:

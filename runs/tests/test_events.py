@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runs.events import EventBatch, Rate
+from runs.events import MAX_SAMPLE_TEXT, MAX_SAMPLE_VALUES, MAX_SAMPLES, EventBatch, Rate, Sample
 from runs.logs import LogPump, Redactor, tail
 from runs.tailer import Tailer
 
@@ -18,6 +18,11 @@ def line(**event: Any) -> bytes:
 
 def metrics(step: int, **values: Any) -> bytes:
     return line(type="metrics", step=step, metrics=values)
+
+
+def sample(step: int, index: Any, **changes: Any) -> bytes:
+    told = {"prompt": "Asked.", "text": "Answered.", "values": {"score": 0.5}, **changes}
+    return line(type="sample", step=step, index=index, **told)
 
 
 def test_half_written_line_waits_for_its_end(tmp_path: Path) -> None:
@@ -76,6 +81,15 @@ def test_events_of_an_earlier_attempt_are_not_read_before_they_are_cut(tmp_path:
         metrics(1, **{"a\0b": 1.0}),
         line(type="note", message="no time", time="x"),
         line(type="progress", phase="p", done=None, total=1, unit="u"),
+        sample(-1, 0),
+        sample(1, MAX_SAMPLES),
+        sample(1, -1),
+        sample(1, True),
+        sample(1, "0"),
+        sample(1, 0, values=[1.0]),
+        sample(1, 0, values={"score": "high"}),
+        sample(1, 0, values={f"v{n}": 1.0 for n in range(MAX_SAMPLE_VALUES + 1)}),
+        line(type="sample", step=1, index=0, values={}),
     ],
 )
 def test_line_that_is_no_event_is_counted_and_passed_over(bad: bytes) -> None:
@@ -83,6 +97,7 @@ def test_line_that_is_no_event_is_counted_and_passed_over(bad: bytes) -> None:
     for each in (metrics(1, ok=1.0), bad, metrics(2, ok=2.0)):
         batch.add(each)
     assert (batch.metrics, batch.num_bad) == ({(1, "ok"): 1.0, (2, "ok"): 2.0}, 1)
+    assert batch.samples == {}
 
 
 def test_number_that_is_not_finite_is_unknown() -> None:
@@ -95,6 +110,19 @@ def test_note_that_postgresql_could_not_hold_is_cleaned() -> None:
     batch = EventBatch()
     batch.add(b'{"type": "note", "time": 1.0, "code": "c", "message": "a\\u0000b\\ud800c"}')
     assert batch.notes[0].message == "ab?c"
+
+
+def test_sample_is_cleaned_and_cut_and_the_last_one_said_counts() -> None:
+    batch = EventBatch()
+    batch.add(sample(1, 0, text="first"))
+    batch.add(sample(1, 0, prompt="a\0b\ud800c", text="x" * (MAX_SAMPLE_TEXT + 1), values={"score": None}))
+    batch.add(b'{"type": "sample", "step": 2, "index": 1, "prompt": "p", "text": 7, "values": {"score": NaN}}')
+
+    assert batch
+    assert batch.samples == {
+        (1, 0): Sample(prompt="ab?c", text="x" * MAX_SAMPLE_TEXT, values={"score": None}),
+        (2, 1): Sample(prompt="p", text="7", values={"score": None}),
+    }
 
 
 def test_time_left_follows_the_pace_of_the_phase() -> None:

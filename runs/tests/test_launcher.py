@@ -84,6 +84,13 @@ def test_process_that_died_resumes_from_its_checkpoint_and_finishes_once(start_r
         "by_2": [None, None, 1.0, 1.0, 1.0],
         "total": [1.0, 3.0, 6.0, 10.0, 15.0],
     }
+    assert list(run.samples.values_list("step", "text", "values__score")) == [
+        (1, "1 in attempt 1", 1.0),
+        (2, "3 in attempt 1", 3.0),
+        (3, "6 in attempt 2", 6.0),
+        (4, "10 in attempt 2", 10.0),
+        (5, "15 in attempt 2", 15.0),
+    ]
 
 
 def test_run_that_crashes_on_every_attempt_fails_with_the_last_lines_of_its_log(start_run: StartRun) -> None:

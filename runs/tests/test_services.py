@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.errors import IllegalTransition, Refused
 from accounts.models import AuditEvent
-from runs.events import EventBatch
+from runs.events import EventBatch, Sample
 from runs.models import Run
 from runs.services import (
     InputRef,
@@ -108,6 +108,29 @@ def test_new_attempt_drops_metrics_behind_its_checkpoint(start_run: StartRun) ->
     record_events(run_id=run.pk, attempt=1, batch=batch((2, "loss", 1.0), checkpoint=2), restarted=True)
 
     assert set(run.metrics.values_list("step", flat=True)) == {1, 2}
+
+
+def told(*places: tuple[int, int], text: str, checkpoint: int = -1) -> EventBatch:
+    samples = {place: Sample(prompt="Why?", text=text, values={"score": 0.5}) for place in places}
+    return EventBatch(samples=samples, checkpoint=checkpoint)
+
+
+def test_samples_told_twice_are_stored_once_and_a_new_attempt_drops_those_behind_its_checkpoint(
+    start_run: StartRun,
+) -> None:
+    run, other = claimed(start_run()), claimed(start_run())
+    record_events(run_id=other.pk, attempt=1, batch=told((9, 0), text="of another run"))
+    record_events(run_id=run.pk, attempt=1, batch=told((0, 0), (0, 1), (2, 0), (4, 0), text="first"))
+
+    again = told((0, 0), (2, 0), text="again", checkpoint=2)
+    record_events(run_id=run.pk, attempt=1, batch=again, restarted=True)
+
+    assert list(run.samples.values_list("step", "index", "text")) == [
+        (0, 0, "again"),
+        (0, 1, "first"),
+        (2, 0, "again"),
+    ]
+    assert other.samples.get().text == "of another run"
 
 
 def test_run_of_a_dead_worker_is_queued_again_and_a_living_one_is_left(start_run: StartRun) -> None:

@@ -19,7 +19,7 @@ from policy.training.config import PPOConfig
 from reward.models import Explanation, RewardModel, Score, Snapshot
 from reward.training.config import RewardConfig
 from reward.training.configuration import to_dict
-from runs.models import Run, RunArtifact, RunMetric, RunNote
+from runs.models import Run, RunArtifact, RunMetric, RunNote, RunSample
 from runs.states import RunState
 from tests.browser.evaluation import evaluation_of
 
@@ -56,6 +56,21 @@ QUESTIONS = {
         "I am an AI language model and",
     ],
 }
+SAMPLED = {
+    "How do I keep a wall straight while I build it?": [
+        "A wall is a thing. A wall is a thing that stands. You should keep it straight, and you should keep it",
+        "You should keep it straight with a level. A level is a tool that is used to keep a wall straight.",
+        "Use a level on every course. A level is a tool that shows whether the course is straight.",
+        "Use a level on every course and a plumb line at each end. Stretch a string between the ends.",
+        "Hang a plumb line at each end, stretch a string between the ends, and lay each course along it.",
+    ],
+}
+SAMPLED_LONG = [
+    "The note is about guidelines. It says what makes an answer better:\n- it answers\n- it is true\n- it is short",
+    "The note says what makes an answer better:\n- it answers the question\n- it is true\n- it is short",
+    "The guidelines prefer answers that address the question, are true, and are short.",
+    "Prefer answers that address the question, are true, and end where they should.",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +295,30 @@ def _ppo(cast: Cast, base: Checkpoint, version: RewardModel) -> Run:
         for step in range(27)
         for name, value in _curve(step, noise).items()
     )
+    RunSample.objects.bulk_create(_samples(run, noise))
     return run
+
+
+def _samples(run: Run, noise: random.Random) -> list[RunSample]:
+    """Answers to a short and a long prompt that get better from step to step, and one that stays as it was."""
+    long = "Below is a note from a site diary. Sum it up in one sentence for the owner.\n\n" + GUIDELINES
+    return [
+        RunSample(
+            run=run,
+            step=step,
+            index=index,
+            prompt=prompt,
+            text=texts[min(place, len(texts) - 1)],
+            values={
+                "score": -0.6 + 0.3 * min(place, len(texts) - 1) + noise.gauss(0, 0.05),
+                "score_spread": 0.2 + 0.02 * place,
+                "kl_nats_per_sequence": 1.4 * place,
+                "response_tokens": 1.0 + len(texts[min(place, len(texts) - 1)].split()),
+            },
+        )
+        for index, (prompt, texts) in enumerate([*SAMPLED.items(), (long, SAMPLED_LONG), ("Name a prime.", ["Seven."])])
+        for place, step in enumerate(range(0, 30, 5))
+    ]
 
 
 def _curve(step: int, noise: random.Random) -> dict[str, float]:

@@ -80,6 +80,7 @@ def test_take_pictures(live_server: object, chromium: Browser) -> None:
         "import": (cast.manager, reverse("annotation:campaign-import", args=campaign)),
         "runs": (cast.researcher, reverse("runs:run-list")),
         "run": (cast.researcher, reverse("runs:run-detail", args=[models.ppo.public_id])),
+        "run-prompt": (cast.researcher, reverse("runs:run-detail", args=[models.ppo.public_id]) + "?prompt=1"),
         "run-done": (cast.researcher, reverse("runs:run-detail", args=[models.version.run.public_id])),
         "run-failed": (cast.manager, reverse("runs:run-detail", args=[models.failed.public_id])),
         "reward": (cast.researcher, reverse("reward:version-list")),

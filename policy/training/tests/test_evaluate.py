@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import pytest
 import torch
+from torch import Tensor
 
 from policy.training.config import PPOConfig
-from policy.training.evaluate import Choice, Evaluation, evaluate
+from policy.training.evaluate import Choice, Evaluation, SampledAnswer, evaluate
 from policy.training.tests.conftest import EOS, build_llama, even_share
 from policy.training.trunk import Policy
+from reward.training.packing import Prefixed
 
 
 def evaluation(step: int, reward: float, kl: float) -> Evaluation:
@@ -70,10 +75,45 @@ def test_evaluation_repeats_and_finds_no_distance_at_the_start() -> None:
     policy, config = Policy(build_llama()), PPOConfig(max_new_tokens=5, eval_answers_per_prompt=3)
     prompts = [[5, 6], [7, 8]]
 
-    first, second = (
-        evaluate(policy, even_share, prompts, eos_id=EOS, config=config, seed=1, step=step) for step in (0, 5)
-    )
+    measured = [evaluate(policy, even_share, prompts, eos_id=EOS, config=config, seed=1, step=step) for step in (0, 5)]
 
+    (first, samples), (second, again) = measured
     assert first.values == second.values
+    assert samples == again
     assert first.kl == 0
     assert 0 < first.reward < 1
+
+
+def test_samples_are_the_first_answers_to_the_first_prompts_with_what_is_made_of_them() -> None:
+    policy, prompts = Policy(build_llama()), [[5, 6], [7, 8, 9], [4]]
+    moved = shifted(Policy(build_llama()), 0.02)
+
+    def of(policy: Policy, count: int, answers: int) -> tuple[Evaluation, list[SampledAnswer]]:
+        config = PPOConfig(max_new_tokens=5, eval_answers_per_prompt=answers, eval_samples=count)
+        return evaluate(policy, two_heads, prompts, eos_id=EOS, config=config, seed=1, step=0)
+
+    _, two = of(moved, 2, 1)
+    evaluation, every = of(moved, 16, 1)
+    _, none = of(moved, 0, 1)
+    _, start = of(policy, 16, 1)
+    _, firsts = of(moved, 2, 3)
+
+    assert [sample.prompt for sample in every] == [0, 1, 2]
+    assert (two, none) == (every[:2], [])
+    assert [sample.prompt for sample in firsts] == [0, 1]
+    assert firsts[0].token_ids == every[0].token_ids, "the first of its prompt, whose random numbers are the same"
+    for sample in every:
+        score = even_share([Prefixed([1], [sample.token_ids])]).item()
+        assert sample.values["score"] == pytest.approx(score + 0.1)
+        assert sample.values["score_spread"] == pytest.approx(0.2 / 2**0.5)
+        assert sample.values["response_tokens"] == len(sample.token_ids)
+    assert {sample.values["kl_nats_per_sequence"] for sample in start} == {0}
+    kl = [sample.values["kl_nats_per_sequence"] for sample in every]
+    assert 0 not in kl
+    assert sum(kl) / 3 == pytest.approx(evaluation.kl)
+
+
+def two_heads(groups: Sequence[Prefixed]) -> Tensor:
+    """Two heads of which one says 0.2 more. [A, 2]"""
+    scores = even_share(groups)
+    return torch.cat([scores, scores + 0.2], dim=1)

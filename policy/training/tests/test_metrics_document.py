@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from policy.training.config import PPOConfig
-from policy.training.evaluate import NAMES
+from policy.training.evaluate import NAMES, evaluate
 from policy.training.imitation import Imitation
 from policy.training.ppo import PPOState, train
 from policy.training.tests.conftest import EOS, build_llama, even_share
@@ -38,6 +38,22 @@ def test_every_metric_of_a_ppo_step_is_explained_and_back() -> None:
     )
 
     assert set(next(loop).values) == documented("PPO, per step")
+
+
+def test_every_number_on_a_sample_is_explained_and_back() -> None:
+    config = PPOConfig(max_new_tokens=4)
+
+    _, samples = evaluate(
+        Policy(build_llama()),
+        lambda groups: even_share(groups).expand(-1, 2),
+        [[5, 6]],
+        eos_id=EOS,
+        config=config,
+        seed=0,
+        step=0,
+    )
+
+    assert set(samples[0].values) == documented("PPO, samples")
 
 
 @pytest.mark.parametrize(

@@ -59,8 +59,8 @@ def run(case: str, ranks: Ranks, folder: Path) -> None:
             imitation=imitation if config.update.imitation_coefficient else None,
         )
     ]  # fmt: skip
-    found = evaluate(policy, even_share, PROMPTS, eos_id=EOS, config=config, seed=3, step=3, ranks=ranks)
-    told.append(found.values)
+    found, samples = evaluate(policy, even_share, PROMPTS, eos_id=EOS, config=config, seed=3, step=3, ranks=ranks)
+    told += [found.values, *(sample.values for sample in samples)]
     if ranks.is_first:
         save_file({name: p.detach().contiguous() for name, p in policy.trained()}, folder / "weights.safetensors")
         (folder / "told.json").write_text(json.dumps(told))

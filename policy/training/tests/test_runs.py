@@ -15,8 +15,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from policy.training.evaluate import Evaluation, SampledAnswer, evaluate
 from policy.training.sample_job import sample_answers
-from policy.training.tests.runs import TINY_PPO, carry_out, told, write_prompts
+from policy.training.tests.runs import TEXTS, TINY_PPO, carry_out, told, write_prompts
 from policy.training.tests.test_trl_runs import GROUPS, group
 from reward.training.files import sha256_of
 from reward.training.language_model import decode, load_tokenizer
@@ -51,6 +52,38 @@ def test_run_beyond_the_kl_leash_ends_with_the_last_weights_within(ppo_run: Call
     assert "kl_leash" in {e.get("code") for e in told(path)}
     saved, start = (load_file(folder / "model.safetensors") for folder in (path / "artifacts/model", base))
     assert all(torch.equal(saved[name], start[name]) for name in start)
+
+
+def test_answers_to_the_same_validation_prompts_are_told_at_every_evaluation(
+    ppo_run: Callable[..., Path], base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[SampledAnswer] = []
+
+    def listening(*args: Any, **named: Any) -> tuple[Evaluation, list[SampledAnswer]]:
+        evaluation, samples = evaluate(*args, **named)
+        drawn.extend(samples)
+        return evaluation, samples
+
+    monkeypatch.setattr("policy.training.ppo_job.evaluate", listening)
+    path = ppo_run(eval_samples=1)
+    carry_out(path)
+
+    samples = [event for event in told(path) if event["type"] == "sample"]
+
+    # Of the prompts, the first four are for training; only the first of the two others is shown.
+    assert [(s["step"], s["index"], s["prompt"]) for s in samples] == [(n, 0, TEXTS[4]) for n in (0, 2, 4, 6)]
+    tokenizer = load_tokenizer(base)
+    assert [s["text"] for s in samples] == [decode(tokenizer, answer.token_ids) for answer in drawn]
+    assert [s["values"] for s in samples] == [answer.values for answer in drawn]
+    assert samples[0]["values"]["kl_nats_per_sequence"] == 0
+    assert len({s["text"] for s in samples}) > 1
+
+
+def test_samples_can_be_switched_off(ppo_run: Callable[..., Path]) -> None:
+    path = ppo_run(eval_samples=0, steps=1)
+    carry_out(path)
+
+    assert "sample" not in {event["type"] for event in told(path)}
 
 
 def test_test_prompt_in_training_is_refused(ppo_run: Callable[..., Path], tmp_path: Path) -> None:
@@ -146,6 +179,9 @@ def test_two_processes_of_a_run_leave_what_one_leaves(ppo_run: Callable[..., Pat
     outcome = json.loads((together / "outcome.json").read_text())
     assert outcome["status"] == "succeeded"
     assert outcome["metrics"] == {name: pytest.approx(value, abs=2e-3) for name, value in expected.metrics.items()}
+    assert [(e["step"], e["index"]) for e in told(together) if e["type"] == "sample"] == [
+        (step, index) for step in (0, 2, 3) for index in (0, 1)
+    ], "the first process alone tells"
     one, two = (load_file(path / "artifacts/model/model.safetensors") for path in (alone, together))
     assert all(torch.allclose(one[name], two[name], atol=1e-3) for name in one)
     assert [event["step"] for event in told(together) if event["type"] == "metrics"] == [

@@ -13,9 +13,9 @@ from rest_framework.views import APIView
 
 from accounts.access import STAFF, workspace_for
 from accounts.models import User
-from runs import queries, services
-from runs.access import get_run
-from runs.api.serializers import LogSerializer, RunDetailSerializer, RunSerializer
+from runs import comparison, queries, services
+from runs.access import get_compared, get_run
+from runs.api.serializers import ComparisonSerializer, LogSerializer, RunDetailSerializer, RunSerializer
 from runs.models import Run
 from runs.states import RunState
 
@@ -23,6 +23,7 @@ MAX_LOG_BYTES = 4 * 1024 * 1024
 KIND = OpenApiParameter("kind", str, description="Only runs of this kind, as `policy.ppo`.")
 STATE = OpenApiParameter("state", str, enum=RunState.values, description="Only runs in this state.")
 NAME = OpenApiParameter("name", str, many=True, description="Only these metrics; repeat it for several.")
+RUN = OpenApiParameter("run", OpenApiTypes.UUID, many=True, required=True, description="A run; 2 to 8 are needed.")
 MAX_BYTES = OpenApiParameter("max_bytes", int, description="At most this much of the log's end; 65,536 unless told.")
 
 
@@ -56,6 +57,17 @@ class RunMetrics(APIView):
         """`{"step": [...], "<metric>": [...]}`; null where a step has no finite value of a metric."""
         run = get_run(request.user, public_id)
         return Response(queries.metric_series(run, request.query_params.getlist("name") or None))
+
+
+class RunComparison(APIView):
+    @extend_schema(parameters=[RUN, NAME], responses={200: ComparisonSerializer})
+    def get(self, request: Request) -> Response:
+        """2 to 8 runs in the order asked for: metrics as columns, settings, and the figures they ended with."""
+        runs = get_compared(request.user, request.query_params.getlist("run"))
+        names = request.query_params.getlist("name") or None
+        compared = [{"run": run, "metrics": queries.metric_series(run, names)} for run in runs]
+        told = {"runs": compared, **comparison.settings(runs)._asdict()}
+        return Response(ComparisonSerializer(told, context={"runs": runs}).data)
 
 
 class RunLog(APIView):

@@ -1,10 +1,14 @@
-"""A run's metrics as one table, a row per step and a column per metric: CSV for spreadsheets, Parquet for the rest."""
+"""A run's metrics as one table, a row per step and a column per metric: CSV for spreadsheets, Parquet for the rest.
+
+Of several runs, whose steps and metrics differ, a row per value.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,6 +29,19 @@ def as_csv(run: Run) -> bytes:
     writer.writerows(
         ["" if cell is None else repr(cell) for cell in row] for row in zip(*columns.values(), strict=True)
     )
+    return text.getvalue().encode()
+
+
+def as_long_csv(runs: Sequence[Run]) -> bytes:
+    """`run,step,metric,value`, the runs in the order given."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["run", "step", "metric", "value"])
+    for run in runs:
+        told = run.metrics.filter(value__isnull=False).order_by("step", "name")
+        writer.writerows(
+            [run.public_id, step, name, repr(value)] for step, name, value in told.values_list("step", "name", "value")
+        )
     return text.getvalue().encode()
 
 

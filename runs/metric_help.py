@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from runs.metric_texts import HELP, MetricHelp
 from runs.metric_texts.words import NATS, NATS_PER_SEQUENCE, NATS_PER_TOKEN, SECONDS, SHARE, TOKENS
 
-__all__ = ["FIRST", "MAIN", "MetricHelp", "in_reading_order", "metric_help"]
+__all__ = ["FIRST", "MAIN", "MetricHelp", "in_reading_order", "metric_help", "reading_rank"]
 
 ENDINGS = (
     ("_nats_per_sequence", NATS_PER_SEQUENCE),
@@ -57,5 +57,10 @@ def metric_help(name: str) -> MetricHelp:
     return MetricHelp(f"{_('Count of')} {words.removeprefix('Num ')}" if name.startswith("num_") else words, "", "")
 
 
+def reading_rank(name: str) -> int:
+    """Where a page shows the metric; those of one rank stand by name."""
+    return FIRST.index(name) if name in FIRST else len(FIRST)
+
+
 def in_reading_order(names: list[str]) -> list[str]:
-    return sorted(names, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
+    return sorted(names, key=lambda name: (reading_rank(name), name))

@@ -11,7 +11,7 @@ from accounts.access import workspaces_of
 from accounts.models import User
 from runs.directory import WorkerRunDirectory
 from runs.logs import tail
-from runs.models import Run
+from runs.models import Run, RunMetric
 
 LOG_BYTES = 65_536
 
@@ -35,6 +35,13 @@ def metric_series(run: Run, names: Sequence[str] | None = None) -> dict[str, lis
     for step, name, value in values:
         series[name][position[step]] = value
     return {"step": steps, **series}
+
+
+def last_values(runs: Sequence[Run], names: Sequence[str]) -> dict[tuple[int, str], float]:
+    """(run's primary key, name) -> what the run last said of the metric, where it said anything finite."""
+    rows = RunMetric.objects.filter(run__in=runs, name__in=names, value__isnull=False)
+    latest = rows.order_by("run", "name", "-step").distinct("run", "name")
+    return {(row.run_id, row.name): row.value for row in latest if row.value is not None}
 
 
 def log_tail(run: Run, max_bytes: int = LOG_BYTES) -> str:

@@ -7,6 +7,8 @@ from runs import views
 app_name = "runs"
 urlpatterns = [
     path("", views.run_list, name="run-list"),
+    path("compare/", views.run_compare, name="run-compare"),
+    path("compare/metrics.csv", views.run_compare_csv, name="run-compare-csv"),
     path("<uuid:public_id>/", views.run_detail, name="run-detail"),
     path("<uuid:public_id>/samples/", views.run_samples, name="run-samples"),
     path("<uuid:public_id>/metrics/", views.run_metrics, name="run-metrics"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import messages
@@ -18,9 +19,9 @@ from django_htmx.http import push_url, trigger_client_event
 
 from accounts.access import RESEARCHES, STAFF, roles_of, workspaces_of
 from accounts.http import Request
-from runs import export, queries, services
-from runs.access import get_run
-from runs.metric_help import MAIN, in_reading_order, metric_help
+from runs import comparison, export, queries, services
+from runs.access import find_runs, get_compared, get_run
+from runs.metric_help import MAIN, in_reading_order, metric_help, reading_rank
 from runs.models import Run
 from runs.samples import sample_page
 from runs.states import FINISHED
@@ -33,7 +34,13 @@ PER_PAGE = 30
 def run_list(request: Request) -> HttpResponse:
     require_staff(request)
     page = Paginator(queries.run_list(request.user), PER_PAGE).get_page(request.GET.get("page"))
-    context = {"page": page, "is_live": any(run.state not in FINISHED for run in page)}
+    chosen = find_runs(request.user, request.GET.getlist("run"))
+    context = {
+        "page": page,
+        "is_live": any(run.state not in FINISHED for run in page),
+        "chosen": chosen,
+        "chosen_elsewhere": [run for run in chosen if run not in page.object_list],
+    }
     return render(request, "runs/run_list.html" + ("#runs" if request.htmx else ""), context)
 
 
@@ -77,8 +84,33 @@ def _detail(request: Request, run: Run) -> dict[str, Any]:
 
 @login_required
 @require_GET
+def run_compare(request: Request) -> HttpResponse:
+    """`?run=<public id>&run=…`: curves, settings and figures of several runs."""
+    require_staff(request)
+    runs = get_compared(request.user, request.GET.getlist("run"))
+    context = {
+        "compared": comparison.side_by_side(runs),
+        "query": urlencode([("run", run.public_id) for run in runs]),
+        "is_live": not all(run.is_finished for run in runs),
+        "outcomes": comparison.outcomes(runs),
+        "last_steps": comparison.last_steps(runs),
+        "settings": comparison.settings(runs),
+    }
+    return render(request, "runs/run_compare.html" + ("#compare-live" if request.htmx else ""), context)
+
+
+@login_required
+@require_GET
+def run_compare_csv(request: Request) -> HttpResponse:
+    require_staff(request)
+    written = export.as_long_csv(get_compared(request.user, request.GET.getlist("run")))
+    return _attachment(written, CSV, "runs.csv")
+
+
+@login_required
+@require_GET
 def run_metrics(request: Request, public_id: UUID) -> JsonResponse:
-    """`{"step": […], "series": [{"name", "title", "unit", "help", "values"}], "is_finished"}` for the charts."""
+    """`{"step": […], "series": [{"name", "title", "unit", "help", "rank", "values"}], "is_finished"}` for charts."""
     run = get_run(request.user, public_id)
     found = queries.metric_series(run)
     series = [
@@ -86,6 +118,7 @@ def run_metrics(request: Request, public_id: UUID) -> JsonResponse:
             "name": name,
             **{key: str(text) for key, text in metric_help(name)._asdict().items()},
             "is_main": name in MAIN,
+            "rank": reading_rank(name),
             "values": found[name],
         }
         for name in in_reading_order([name for name in found if name != "step"])
@@ -93,8 +126,9 @@ def run_metrics(request: Request, public_id: UUID) -> JsonResponse:
     return JsonResponse({"step": found["step"], "series": series, "is_finished": run.is_finished})
 
 
+CSV = "text/csv; charset=utf-8"
 EXPORTS = {
-    "csv": (export.as_csv, "text/csv; charset=utf-8"),
+    "csv": (export.as_csv, CSV),
     "parquet": (export.as_parquet, "application/vnd.apache.parquet"),
 }
 
@@ -105,10 +139,12 @@ def run_export(request: Request, public_id: UUID, form: str) -> HttpResponse:
     """All metrics as a file; `form` is a key of EXPORTS."""
     run = get_run(request.user, public_id)
     write, content_type = EXPORTS[form]
-    name = f"{run.kind}-{str(run.public_id)[:8]}.{form}"
-    return HttpResponse(
-        write(run), content_type=content_type, headers={"Content-Disposition": f'attachment; filename="{name}"'}
-    )
+    return _attachment(write(run), content_type, f"{run.kind}-{str(run.public_id)[:8]}.{form}")
+
+
+def _attachment(written: bytes, content_type: str, name: str) -> HttpResponse:
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return HttpResponse(written, content_type=content_type, headers=headers)
 
 
 @login_required

@@ -10,6 +10,7 @@ ROOMS = {
     "/api/v1/me/",
     "/api/v1/campaigns/",
     "/api/v1/leases/{public_id}/submit/",
+    "/api/v1/runs/compare/",
     "/api/v1/runs/{public_id}/metrics/",
     "/api/v1/snapshots/{public_id}/train/",
     "/api/v1/reward-models/",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from django.conf import settings
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.django_db
 EVERYBODY = {"labeler": 200, "manager": 200, "researcher": 200, "outsider": 200}
 STAFF = {"labeler": 404, "manager": 200, "researcher": 200, "outsider": 404}
 STAFF_ANYWHERE = {"labeler": 403, "manager": 200, "researcher": 200, "outsider": 200}
+STAFF_WHO_ASK = {"labeler": 403, "manager": 200, "researcher": 200, "outsider": 404}
 MANAGERS = {"labeler": 404, "manager": 200, "researcher": 403, "outsider": 404}
 RESEARCHERS = {"labeler": 404, "manager": 403, "researcher": 200, "outsider": 404}
 PAGES = {
@@ -36,6 +38,8 @@ PAGES = {
     "annotation:campaign-import": ("campaign", MANAGERS),
     "annotation:campaign-members": ("campaign", MANAGERS),
     "runs:run-list": ("", STAFF_ANYWHERE),
+    "runs:run-compare": ("compared", STAFF_WHO_ASK),
+    "runs:run-compare-csv": ("compared", STAFF_WHO_ASK),
     "runs:run-detail": ("run", STAFF),
     "runs:run-samples": ("run", STAFF),
     "runs:run-metrics": ("run", STAFF),
@@ -105,6 +109,7 @@ def ids(cast: Cast, models: Models) -> dict[str, object]:
         "labeler": (cast.campaign.public_id, labeler.public_id),
         "lease": lease.public_id,
         "run": models.ppo.public_id,
+        "compared": {"run": [models.ppo.public_id, models.version.run.public_id]},
         "version": models.version.public_id,
         "snapshot": models.snapshot.public_id,
         "completion": models.explanation.completion.public_id,
@@ -121,6 +126,8 @@ def signed_in(user: User) -> Client:
 
 def address(name: str, kind: str, ids: dict[str, object]) -> str:
     named = ids[kind] if kind else ()
+    if isinstance(named, dict):
+        return f"{reverse(name)}?{urlencode(named, doseq=True)}"
     return reverse(name, args=named if isinstance(named, tuple) else [named])
 
 

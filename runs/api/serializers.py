@@ -5,6 +5,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from runs.comparison import SettingRow
 from runs.models import Run, RunArtifact, RunNote, RunSample
 
 
@@ -83,3 +84,28 @@ class RunDetailSerializer(RunSerializer):
 
 class LogSerializer(serializers.Serializer[Any]):
     log = serializers.CharField(read_only=True)
+
+
+class ComparedRunSerializer(serializers.Serializer[Any]):
+    run = RunSerializer(read_only=True)
+    outcome = serializers.JSONField(source="run.outcome", read_only=True)
+    metrics = serializers.DictField(read_only=True, help_text="As `/runs/{id}/metrics/` tells them.")
+
+
+class SettingRowSerializer(serializers.Serializer[SettingRow]):
+    name = serializers.CharField(read_only=True, help_text="The path in the config, as `lora.rank`.")
+    values = serializers.SerializerMethodField(help_text="By run; one that has no such setting is not named.")
+
+    @extend_schema_field({"type": "object"})
+    def get_values(self, row: SettingRow) -> dict[str, Any]:
+        cells = zip(self.context["runs"], row.cells, strict=True)
+        return {str(run.public_id): cell.value for run, cell in cells if cell.is_given}
+
+
+class ComparisonSerializer(serializers.Serializer[Any]):
+    """Several runs side by side, and their settings: those that differ, those of some runs only, those of all alike."""
+
+    runs = ComparedRunSerializer(many=True, read_only=True)
+    differing = SettingRowSerializer(many=True, read_only=True)
+    of_some = SettingRowSerializer(many=True, read_only=True)
+    same = SettingRowSerializer(many=True, read_only=True)

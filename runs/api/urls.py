@@ -6,6 +6,7 @@ from runs.api import views
 
 urlpatterns = [
     path("runs/", views.RunList.as_view(), name="api-run-list"),
+    path("runs/compare/", views.RunComparison.as_view(), name="api-run-compare"),
     path("runs/<uuid:public_id>/", views.RunDetail.as_view(), name="api-run-detail"),
     path("runs/<uuid:public_id>/metrics/", views.RunMetrics.as_view(), name="api-run-metrics"),
     path("runs/<uuid:public_id>/samples/", views.RunSamples.as_view(), name="api-run-samples"),

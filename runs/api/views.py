@@ -14,9 +14,10 @@ from rest_framework.views import APIView
 from accounts.access import STAFF, workspace_for
 from accounts.api.base import CursorPagination
 from accounts.models import User
-from runs import queries, services
-from runs.access import get_run
+from runs import comparison, queries, services
+from runs.access import get_compared, get_run
 from runs.api.serializers import (
+    ComparisonSerializer,
     LogSerializer,
     RunDetailSerializer,
     RunSampleQuerySerializer,
@@ -30,6 +31,7 @@ MAX_LOG_BYTES = 4 * 1024 * 1024
 KIND = OpenApiParameter("kind", str, description="Only runs of this kind, as `policy.ppo`.")
 STATE = OpenApiParameter("state", str, enum=RunState.values, description="Only runs in this state.")
 NAME = OpenApiParameter("name", str, many=True, description="Only these metrics; repeat it for several.")
+RUN = OpenApiParameter("run", OpenApiTypes.UUID, many=True, required=True, description="A run; 2 to 8 are needed.")
 MAX_BYTES = OpenApiParameter("max_bytes", int, description="At most this much of the log's end; 65,536 unless told.")
 
 
@@ -83,6 +85,17 @@ class RunSamples(generics.ListAPIView[RunSample]):
         asked = RunSampleQuerySerializer(data=self.request.query_params)
         asked.is_valid(raise_exception=True)
         return run.samples.filter(**asked.validated_data)
+
+
+class RunComparison(APIView):
+    @extend_schema(parameters=[RUN, NAME], responses={200: ComparisonSerializer})
+    def get(self, request: Request) -> Response:
+        """2 to 8 runs in the order asked for: metrics as columns, settings, and the figures they ended with."""
+        runs = get_compared(request.user, request.query_params.getlist("run"))
+        names = request.query_params.getlist("name") or None
+        compared = [{"run": run, "metrics": queries.metric_series(run, names)} for run in runs]
+        told = {"runs": compared, **comparison.settings(runs)._asdict()}
+        return Response(ComparisonSerializer(told, context={"runs": runs}).data)
 
 
 class RunLog(APIView):

@@ -86,6 +86,8 @@ class Cast:
 @dataclass(frozen=True, slots=True)
 class Models:
     ppo: Run
+    done: Run
+    """PPO as well, to its end."""
     failed: Run
     queued: Run
     snapshot: Snapshot
@@ -188,8 +190,9 @@ def add_models(cast: Cast) -> Models:
         evaluation=evaluation_of(cast.campaign, _judges(cast)),
     )
     ppo = _ppo(cast, base, version)
-    done = _run(cast, "policy.ppo", f"PPO from {base} with {version}", to_dict(PPOConfig()), metrics={})
     learned = {"reward_first": -0.412, "reward_last": 0.871, "kl_last_nats_per_sequence": 5.83, "best_step": 18}
+    done = _run(cast, "policy.ppo", f"PPO from {base} with {version}", to_dict(PPOConfig()), metrics=learned)
+    add_curves(done, steps=40, seed=8)
     trained = Checkpoint.objects.create(
         number=1,
         parent=base,
@@ -208,7 +211,7 @@ def add_models(cast: Cast) -> Models:
     queued = _run(cast, "policy.sample", "Answers for Everyday questions", {}, metrics={}, state=RunState.QUEUED)
     study, explanation = _study(cast, trained, base), _explanation(cast, version)
     _scores(cast, version, explanation)
-    return Models(ppo, failed, queued, snapshot, version, base, trained, study, explanation)
+    return Models(ppo, done, failed, queued, snapshot, version, base, trained, study, explanation)
 
 
 def _run(
@@ -289,14 +292,18 @@ def _ppo(cast: Cast, base: Checkpoint, version: RewardModel) -> Run:
     RunNote.objects.create(
         run=run, level="info", code="ratio_gate", message="First ratio is 1 within 2e-6.", created_at=timezone.now()
     )
-    noise = random.Random(7)
+    add_curves(run, steps=27, seed=7)
+    RunSample.objects.bulk_create(_samples(run, random.Random(8)))
+    return run
+
+
+def add_curves(run: Run, *, steps: int, seed: int) -> None:
+    noise = random.Random(seed)
     RunMetric.objects.bulk_create(
         RunMetric(run=run, step=step, name=name, value=value)
-        for step in range(27)
+        for step in range(steps)
         for name, value in _curve(step, noise).items()
     )
-    RunSample.objects.bulk_create(_samples(run, noise))
-    return run
 
 
 def _samples(run: Run, noise: random.Random) -> list[RunSample]:

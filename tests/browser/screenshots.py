@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+from uuid import uuid4
 
 import pytest
 from django.conf import settings
@@ -17,7 +19,8 @@ from accounts.models import User
 from annotation import services
 from annotation.models import Labeler, Purpose, Ranking
 from reward.labelers import set_labeler_aside, take_labeler_back
-from tests.browser.cast import Cast, Models, add_models, add_rankings, make_cast
+from runs.models import Run
+from tests.browser.cast import Cast, Models, add_curves, add_models, add_rankings, make_cast
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -54,6 +57,24 @@ def set_aside_labeler(cast: Cast, models: Models) -> list[Labeler]:
     return [odd, other]
 
 
+def compared(models: Models) -> str:
+    query = {"run": [run.public_id for run in (models.ppo, models.done, models.version.run)]}
+    return f"{reverse('runs:run-compare')}?{urlencode(query, doseq=True)}"
+
+
+def compared_many(models: Models) -> str:
+    """Eight of them, all alike but for their noise: what the colours and dashes must tell apart."""
+    runs = []
+    for number in range(8):
+        run = Run.objects.get(pk=models.done.pk)
+        run.pk, run.public_id, run.title, run.seed = None, uuid4(), f"Seed {number}", number
+        run.config = {**run.config, "learning_rate": 1e-6 * (number + 1)}
+        run.save(force_insert=True)
+        add_curves(run, steps=60 + 10 * number, seed=number)
+        runs.append(run.public_id)
+    return f"{reverse('runs:run-compare')}?{urlencode({'run': runs}, doseq=True)}"
+
+
 def test_take_pictures(live_server: object, chromium: Browser) -> None:
     directory = Path(os.environ.get("SCREENSHOTS", settings.BASE_DIR / "var" / "screenshots"))
     directory.mkdir(parents=True, exist_ok=True)
@@ -83,6 +104,8 @@ def test_take_pictures(live_server: object, chromium: Browser) -> None:
         "run-prompt": (cast.researcher, reverse("runs:run-detail", args=[models.ppo.public_id]) + "?prompt=1"),
         "run-done": (cast.researcher, reverse("runs:run-detail", args=[models.version.run.public_id])),
         "run-failed": (cast.manager, reverse("runs:run-detail", args=[models.failed.public_id])),
+        "compare": (cast.researcher, compared(models)),
+        "compare-many": (cast.researcher, compared_many(models)),
         "reward": (cast.researcher, reverse("reward:version-list")),
         "reward-version": (cast.researcher, reverse("reward:version-detail", args=[models.version.public_id])),
         "scores": (cast.researcher, reverse("reward:version-scores", args=[models.version.public_id])),

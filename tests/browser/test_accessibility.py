@@ -46,6 +46,7 @@ def main_pages(cast: Cast) -> dict[User | None, list[str]]:
             reverse("runs:run-list"),
             *(reverse("runs:run-detail", args=[run.public_id]) for run in (models.ppo, models.failed)),
             reverse("runs:run-detail", args=[models.ppo.public_id]) + "?prompt=1",
+            f"{reverse('runs:run-compare')}?run={models.ppo.public_id}&run={models.version.run.public_id}",
             reverse("reward:version-list"),
             reverse("reward:version-detail", args=[models.version.public_id]),
             reverse("reward:version-scores", args=[models.version.public_id]),

@@ -42,6 +42,7 @@ def test_no_page_scrolls_sideways_on_a_phone(
             reverse("home"),
             reverse("runs:run-list"),
             reverse("runs:run-detail", args=[models.ppo.public_id]),
+            f"{reverse('runs:run-compare')}?run={models.ppo.public_id}&run={models.version.run.public_id}",
             reverse("reward:version-list"),
             reverse("reward:version-detail", args=[models.version.public_id]),
             reverse("reward:version-scores", args=[models.version.public_id]),

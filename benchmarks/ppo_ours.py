@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.ppo_work import Told, Work, prompts, typical, write
 from benchmarks.usage import peak_rss_mib
-from policy.training.config import CreditConfig, KLConfig, PPOConfig, UpdateConfig, ValueNetwork
+from policy.training.config import CreditConfig, KLConfig, LoRAConfig, PPOConfig, UpdateConfig, ValueNetwork
 from policy.training.critic import critic_like_policy
 from policy.training.ppo import PPOState, train
 from policy.training.trunk import Policy
@@ -51,14 +51,14 @@ def even_share(groups: Sequence[Prefixed]) -> Tensor:
     return torch.tensor(shares)[:, None]
 
 
-def run(work: Work, folder: Path, *, value_network: ValueNetwork = "shared") -> Told:
+def run(work: Work, folder: Path, *, value_network: ValueNetwork = "shared", lora_rank: int | None = None) -> Told:
     torch.set_num_threads(work.threads)
     torch.manual_seed(work.seed)
     plain: torch.nn.Module = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     model: Any = plain.to(work.device)
     config = recipe(work)
     critic = critic_like_policy(model) if value_network == "separate" else None
-    policy = Policy(model, autocast=work.bfloat16, critic=critic)
+    policy = Policy(model, autocast=work.bfloat16, critic=critic, lora=LoRAConfig(rank=lora_rank), seed=work.seed)
     told = list(
         train(
             policy=policy, score=even_share, prompts=prompts(work, int(model.config.vocab_size)), eos_id=NO_EOS,
@@ -77,8 +77,8 @@ def run(work: Work, folder: Path, *, value_network: ValueNetwork = "shared") -> 
 
 def main() -> None:
     given = json.loads(sys.argv[1])
-    told = run(Work(**given["work"]), Path(given["folder"]), value_network=given.get("value_network", "shared"))
-    write(told, given["out"])
+    work, folder, out = Work(**given.pop("work")), Path(given.pop("folder")), given.pop("out")
+    write(run(work, folder, **given), out)
 
 
 if __name__ == "__main__":

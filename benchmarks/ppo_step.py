@@ -2,7 +2,7 @@
 
 Each side runs in a process of its own from the same weights; no answer ends early and no prompt is padded, so all
 compute the same tokens. `ours` has the value head on the policy's trunk, as is our default; `ours_separate` has a
-value network of its own, as TRL has.
+value network of its own, as TRL has; `ours_lora` trains adapters of rank 16 beside every matrix of the layers.
 
     python benchmarks/ppo_step.py                          # the shape of SmolLM2-135M, random weights
     python benchmarks/ppo_step.py --model tiny             # the scripted task's model
@@ -24,7 +24,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.ppo_work import Told, Work, build, run_side, run_trl, typical
 
-OURS: dict[str, dict[str, Any]] = {"ours": {}, "ours_separate": {"value_network": "separate"}}
+OURS: dict[str, dict[str, Any]] = {
+    "ours": {},
+    "ours_separate": {"value_network": "separate"},
+    "ours_lora": {"lora_rank": 16},
+}
 
 
 def measure(work: Work, *, with_trl: bool) -> dict[str, dict[str, Any] | None]:

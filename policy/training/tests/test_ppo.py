@@ -13,7 +13,7 @@ from torch import Tensor
 from policy.training import ppo
 from policy.training.config import CreditConfig, KLConfig, PPOConfig, UpdateConfig
 from policy.training.ppo import PPOState, Score, StepMetrics, train
-from policy.training.rollout import judge
+from policy.training.rollout import MicroBatch, Rollout, judge, make_micro_batch
 from policy.training.tests.conftest import EOS, VOCABULARY, build_llama, even_share
 from policy.training.trunk import Policy
 from reward.training.packing import Prefixed
@@ -284,3 +284,24 @@ def test_the_judges_pass_serves_the_first_update_and_changes_nothing(
     assert [{k: v for k, v in step.values.items() if not k.endswith(timed)} for step in told] == [
         {k: v for k, v in step.values.items() if not k.endswith(timed)} for step in told_twice
     ]
+
+
+def test_what_stands_in_the_padding_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = config(steps=2, update=UpdateConfig(epochs=2, learning_rate=3e-3))
+    plain, poisoned = Policy(build_llama()), Policy(build_llama())
+    run(plain, settings)
+    num_pads = 0
+
+    def poison(policy: Policy, rollout: Rollout, rows: Tensor) -> MicroBatch:
+        nonlocal num_pads
+        batch = make_micro_batch(policy, rollout, rows)
+        lengths = [len(rollout.prompts[i]) + len(rollout.responses[i]) for i in rows.tolist()]
+        pads = torch.arange(batch.ids.shape[1]) >= torch.tensor(lengths)[:, None]
+        num_pads += int(pads.sum())
+        return batch._replace(ids=batch.ids.masked_fill(pads, VOCABULARY - 1))
+
+    monkeypatch.setattr(ppo, "make_micro_batch", poison)
+    run(poisoned, settings)
+
+    assert num_pads > 10
+    assert torch.equal(weights(plain), weights(poisoned))

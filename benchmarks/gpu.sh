@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# Tests and measures the fused losses on a machine with CUDA: bash benchmarks/gpu.sh
-# Needs Python with torch and triton; no network, no Django. Takes under 9 minutes.
+# Tests and measures on a machine with CUDA: bash benchmarks/gpu.sh [losses] [ppo], by default both.
+#   losses   the fused losses' tests and tables; needs torch and triton
+#   ppo      PPO steps on SmolLM2's shape and on a Llama of 1B random weights, beside TRL 1.12 where TRL_PPO_PYTHON names
+#            an interpreter that has it; needs transformers, peft and safetensors as well
+# No network, no Django. Under 9 minutes each.
 # JSON goes to ${OUT:-benchmarks/results}, everything else to stdout.
-# The exit status is 0 only where the tests ran without a failure and both tables were measured whole.
+# The exit status is 0 only where the tests ran without a failure and all tables were measured whole.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -39,15 +42,17 @@ export PYTHONPATH="$extra${PYTHONPATH:+:$PYTHONPATH}"
 
 "$PYTHON" gpu_ops/cpp/build.py
 
-if ! "$PYTHON" -c 'import pytest' 2>/dev/null; then
-    fail "pytest is neither installed nor in benchmarks/wheels: the tests are left out."
-elif [ ! -e gpu_ops/tests/test_gpu.py ]; then
-    fail "gpu_ops/tests/test_gpu.py is not there: the tests are left out."
-else
-    # Neither the project's pytest options nor its root conftest.py: both want Django.
-    timeout 200 "$PYTHON" -m pytest -c /dev/null --rootdir . --confcutdir gpu_ops -p no:cacheprovider -p no:django \
-        -q -ra --durations 5 gpu_ops/tests/test_gpu.py 2>&1 || fail "the tests failed (exit status $?)."
-fi
+test_losses() {
+    if ! "$PYTHON" -c 'import pytest' 2>/dev/null; then
+        fail "pytest is neither installed nor in benchmarks/wheels: the tests are left out."
+    elif [ ! -e gpu_ops/tests/test_gpu.py ]; then
+        fail "gpu_ops/tests/test_gpu.py is not there: the tests are left out."
+    else
+        # Neither the project's pytest options nor its root conftest.py: both want Django.
+        timeout 200 "$PYTHON" -m pytest -c /dev/null --rootdir . --confcutdir gpu_ops -p no:cacheprovider \
+            -p no:django -q -ra --durations 5 gpu_ops/tests/test_gpu.py 2>&1 || fail "the tests failed (exit status $?)."
+    fi
+}
 
 table() { # table SIZE SECONDS FILE ARGUMENTS...
     local size=$1 seconds=$2 file=$3
@@ -66,7 +71,27 @@ measure() { # measure SIZE SECONDS OPS...: a peer that kills the process must no
     table "$size" "$seconds" "cuda-$size-no-peers" --ops "$@" --no-peers || fail "the table at $size stopped without peers as well."
 }
 
-measure 8192x4096x128256 $(($(left) * 6 / 10)) linear_ppo_loss linear_logp cross_entropy gae
-measure 8192x2048x151936 "$(left)" linear_ppo_loss linear_logp cross_entropy
+ppo() { # ppo MODEL SECONDS ARGUMENTS...
+    local model=$1 seconds=$2
+    shift 2
+    timeout "$seconds" "$PYTHON" benchmarks/ppo_step.py --model "$model" --device cuda --bfloat16 "$@" \
+        --json 2>&1 >"$OUT/cuda-ppo-step-$model.json" || fail "PPO on $model stopped (exit status $?)."
+}
+
+[ $# -gt 0 ] || set -- losses ppo
+for part in "$@"; do
+    case $part in
+        losses)
+            test_losses
+            measure 8192x4096x128256 $(($(left) * 6 / 10)) linear_ppo_loss linear_logp cross_entropy gae
+            measure 8192x2048x151936 "$(left)" linear_ppo_loss linear_logp cross_entropy
+            ;;
+        ppo)
+            ppo smollm2 200 --batch 64 --prompt-tokens 128 --new-tokens 128
+            ppo llama1b 320 --batch 32 --prompt-tokens 128 --new-tokens 128
+            ;;
+        *) fail "no part is called $part (losses, ppo)." ;;
+    esac
+done
 echo "gpu.sh: results are in $OUT; $SECONDS seconds."
 exit "$status"

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.ppo_work import Told, Work, prompts, typical, write
+from benchmarks.ppo_work import Told, Work, device_name, prompts, typical, write
 from benchmarks.usage import peak_rss_mib
 from policy.training.config import CreditConfig, KLConfig, LoRAConfig, PPOConfig, UpdateConfig, ValueNetwork
 from policy.training.critic import critic_like_policy
@@ -71,6 +71,7 @@ def run(work: Work, folder: Path, *, value_network: ValueNetwork = "shared", lor
         cpu_seconds=column["cpu_seconds"], seconds=column["step_seconds"], peak_rss_mib=peak_rss_mib(),
         peak_device_mib=None if work.device == "cpu" else torch.cuda.max_memory_allocated() / 2**20,
         phases={name: typical(column[f"{name}_seconds"]) for name in PHASES},
+        device=device_name(work),
         versions={"torch": torch.__version__, "transformers": version("transformers")},
     )  # fmt: skip
 

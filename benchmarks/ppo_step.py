@@ -22,6 +22,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.flops import peak_flops, step_flops
 from benchmarks.ppo_work import Told, Work, build, run_side, run_trl, typical
 
 OURS: dict[str, dict[str, Any]] = {
@@ -37,16 +38,26 @@ def measure(work: Work, *, with_trl: bool) -> dict[str, dict[str, Any] | None]:
         folder = build(work, Path(made))
         sides = {name: run_side("ppo_ours.py", work, folder, **more) for name, more in OURS.items()}
         found = {**sides, "trl": run_trl(work, folder) if with_trl else None}
-    return {name: None if told is None else row(told, work) for name, told in found.items()}
+    return {name: None if told is None else row(told, work, has_critic(name)) for name, told in found.items()}
 
 
-def row(told: Told, work: Work) -> dict[str, Any]:
-    """phases: median wall-clock seconds of a step's parts. Score and KL are of the last rollout."""
+def has_critic(side: str) -> bool:
+    return side in ("ours_separate", "trl")
+
+
+def row(told: Told, work: Work, value_network: bool) -> dict[str, Any]:
+    """phases: median wall-clock seconds of a step's parts. mfu: of the whole step. Score and KL are of each rollout."""
     seconds = typical(told.seconds)
+    asked, peak = step_flops(work, value_network=value_network), peak_flops(told.device)
+    tokens = work.batch * work.new_tokens
     return {
+        "device": told.device,
+        "flops_per_step": asked and sum(asked.values()),
+        "mfu": asked and peak and work.bfloat16 and sum(asked.values()) / seconds / peak,
+        "phase_tokens_per_second": {name: tokens / took for name, took in (told.phases or {}).items() if took > 0},
         "cpu_seconds_per_step": typical(told.cpu_seconds),
         "seconds_per_step": seconds,
-        "response_tokens_per_second": work.batch * work.new_tokens / seconds,
+        "response_tokens_per_second": tokens / seconds,
         "peak_rss_mib": told.peak_rss_mib,
         "peak_device_mib": told.peak_device_mib,
         "phases": told.phases,
@@ -60,7 +71,8 @@ def as_text(work: Work, found: dict[str, dict[str, Any] | None]) -> str:
     lines = [
         f"{work.model}: {work.batch} answers of {work.new_tokens} tokens to prompts of {work.prompt_tokens}, "
         f"{work.epochs} epochs, {'bfloat16' if work.bfloat16 else 'float32'}, {work.threads} threads, {work.device}",
-        f"{'':<16}{'CPU s a step':>14}{'s a step':>10}{'peak MiB':>10}{'GPU MiB':>9}{'score':>8}  seconds by phase",
+        f"{'':<16}{'CPU s a step':>14}{'s a step':>10}{'peak MiB':>10}{'GPU MiB':>9}{'MFU':>8}{'score':>8}"
+        "  seconds by phase",
     ]
     for side, told in found.items():
         if told is not None:
@@ -69,7 +81,7 @@ def as_text(work: Work, found: dict[str, dict[str, Any] | None]) -> str:
             lines.append(
                 f"{side:<16}{told['cpu_seconds_per_step']:>14.3f}{told['seconds_per_step']:>10.3f}"
                 f"{told['peak_rss_mib']:>10.0f}{'-' if device is None else f'{device:.0f}':>9}"
-                f"{told['score'][-1]:>8.3f}  {phases}"
+                f"{'-' if not told['mfu'] else format(told['mfu'], '.1%'):>8}{told['score'][-1]:>8.3f}  {phases}"
             )
     return "\n".join(lines)
 
@@ -87,7 +99,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--bfloat16", action="store_true", help="both sides under bfloat16 autocast")
     parser.add_argument("--no-trl", action="store_true", help="ours alone")
-    parser.add_argument("--json", action="store_true", help="JSON on stdout instead of the table")
+    parser.add_argument("--json", action="store_true", help="JSON on stdout, the table on stderr")
     options = parser.parse_args()
     tiny = options.model == "tiny"
     work = Work(
@@ -98,7 +110,9 @@ def main() -> None:
         device=options.device, bfloat16=options.bfloat16,
     )  # fmt: skip
     found = measure(work, with_trl=not options.no_trl)
-    print(json.dumps(found, indent=1) if options.json else as_text(work, found))
+    print(as_text(work, found), file=sys.stderr if options.json else sys.stdout)
+    if options.json:
+        print(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

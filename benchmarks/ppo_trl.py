@@ -28,7 +28,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.ppo_work import Told, Work, prompts, typical, write
+from benchmarks.ppo_work import Told, Work, device_name, prompts, typical, write
 from benchmarks.usage import cpu_seconds, peak_rss_mib
 
 
@@ -137,6 +137,7 @@ def train(work: Work, folder: Path, output: str) -> Told:
         score=recorder.score, kl_nats_per_sequence=recorder.kl, cpu_seconds=recorder.cpu, seconds=recorder.wall,
         peak_rss_mib=peak_rss_mib(), peak_device_mib=None if on_cpu else torch.cuda.max_memory_allocated() / 2**20,
         phases={"act": act, "rest": typical(recorder.wall) - act},
+        device=device_name(work),
         versions={name: version(name) for name in ("trl", "transformers", "torch", "accelerate")},
     )  # fmt: skip
 

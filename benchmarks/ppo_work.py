@@ -53,6 +53,7 @@ class Told:
     peak_device_mib: float | None
     phases: dict[str, float] | None
     versions: dict[str, str]
+    device: str
 
 
 def prompts(work: Work, vocabulary: int) -> list[list[int]]:
@@ -105,6 +106,13 @@ def run_trl(work: Work, folder: Path) -> Told | None:
         return run_side("ppo_trl.py", work, folder, python=python)
     print(f"left out: TRL {TRL_VERSION}, the last with PPO ({python} has {found})", file=sys.stderr)
     return None
+
+
+def device_name(work: Work) -> str:
+    """What the work runs on, by its maker's name; cpu."""
+    import torch
+
+    return "cpu" if work.device == "cpu" else str(torch.cuda.get_device_name())
 
 
 def write(told: Told, out: str) -> None:

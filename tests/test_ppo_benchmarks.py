@@ -6,12 +6,16 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import LlamaConfig, LlamaForCausalLM
 
+from benchmarks.flops import peak_flops, step_flops
 from benchmarks.ppo_work import Work, prompts
+from benchmarks.shapes import SHAPES
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -30,12 +34,28 @@ def test_a_step_is_measured_with_and_without_a_value_network_of_its_own() -> Non
     found = measured("ppo_step.py", "--model", "tiny", "--steps", "2", "--batch", "4")
 
     assert found["trl"] is None
-    for side in ("ours", "ours_separate"):
+    for side in ("ours", "ours_separate", "ours_lora"):
         told = found[side]
         assert told["cpu_seconds_per_step"] > 0
         assert told["peak_rss_mib"] > 50
         assert told["phases"].keys() == {"act", "score", "judge", "credit", "learn"}
         assert sum(told["phases"].values()) <= told["seconds_per_step"] * 1.01
+        assert (told["device"], told["mfu"]) == ("cpu", None)
+    assert found["ours_separate"]["flops_per_step"] > found["ours"]["flops_per_step"]
+
+
+def test_flops_are_two_a_weight_and_token_of_every_pass() -> None:
+    work = Work(model="tiny", steps=1, batch=3, prompt_tokens=5, new_tokens=7, learning_rate=1.0, epochs=4)
+    model = LlamaForCausalLM(LlamaConfig(**SHAPES["tiny"]))
+    head = model.lm_head.weight.numel()
+    trunk = sum(p.numel() for p in model.model.layers.parameters() if p.dim() == 2)
+
+    asked = step_flops(work)
+
+    forward = 2 * (trunk * 3 * 12 + head * 3 * 7)
+    assert asked == {"act": forward, "judge": 2 * forward, "learn": 4 * 3 * forward}
+    assert step_flops(replace(work, model="a/folder")) is None
+    assert (peak_flops("NVIDIA H200"), peak_flops("cpu")) == (989e12, None)
 
 
 @pytest.mark.slow

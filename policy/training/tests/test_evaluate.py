@@ -88,7 +88,9 @@ def test_samples_are_the_first_answers_to_the_first_prompts_with_what_is_made_of
     policy, prompts = Policy(build_llama()), [[5, 6], [7, 8, 9], [4]]
     moved = shifted(Policy(build_llama()), 0.02)
 
-    def of(policy: Policy, count: int, answers: int) -> tuple[Evaluation, list[SampledAnswer]]:
+    def of(
+        policy: Policy, count: int, answers: int, prompts: Sequence[Sequence[int]] = prompts
+    ) -> tuple[Evaluation, list[SampledAnswer]]:
         config = PPOConfig(max_new_tokens=5, eval_answers_per_prompt=answers, eval_samples=count)
         return evaluate(policy, two_heads, prompts, eos_id=EOS, config=config, seed=1, step=0)
 
@@ -97,11 +99,12 @@ def test_samples_are_the_first_answers_to_the_first_prompts_with_what_is_made_of
     _, none = of(moved, 0, 1)
     _, start = of(policy, 16, 1)
     _, firsts = of(moved, 2, 3)
+    _, rows = of(moved, 6, 1, [prompt for prompt in prompts for _answer in range(3)])
 
     assert [sample.prompt for sample in every] == [0, 1, 2]
     assert (two, none) == (every[:2], [])
     assert [sample.prompt for sample in firsts] == [0, 1]
-    assert firsts[0].token_ids == every[0].token_ids, "the first of its prompt, whose random numbers are the same"
+    assert [sample.token_ids for sample in firsts] == [rows[0].token_ids, rows[3].token_ids]
     for sample in every:
         score = even_share([Prefixed([1], [sample.token_ids])]).item()
         assert sample.values["score"] == pytest.approx(score + 0.1)

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,29 @@ def test_answers_to_the_same_validation_prompts_are_told_at_every_evaluation(
     assert [s["values"] for s in samples] == [answer.values for answer in drawn]
     assert samples[0]["values"]["kl_nats_per_sequence"] == 0
     assert len({s["text"] for s in samples}) > 1
+
+
+class DiesBetweenSamples(RunDirectory):
+    """A run directory whose process dies when it has told the first of two samples of step 4."""
+
+    def sample(self, step: int, index: int, *, prompt: str, text: str, values: Mapping[str, float]) -> None:
+        super().sample(step, index, prompt=prompt, text=text, values=values)
+        if (step, index) == (4, 0):
+            raise PowerCut
+
+
+def test_resumed_run_tells_the_samples_of_the_run_that_never_stopped(ppo_run: Callable[..., Path]) -> None:
+    whole, cut = ppo_run("whole"), ppo_run("cut")
+    carry_out(whole)
+    interrupt(cut, DiesBetweenSamples)
+    assert told(cut)[-1]["step"] == 4
+
+    carry_out(cut)
+
+    assert [(e["step"], e["index"]) for e in told(cut) if e["type"] == "sample"] == [
+        (step, index) for step in (0, 2, 4, 6) for index in (0, 1)
+    ]
+    assert told(cut) == told(whole)
 
 
 def test_samples_can_be_switched_off(ppo_run: Callable[..., Path]) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from reward.training import checkpoints
+from reward.training.following import FollowingRun
 from reward.training.rundir import LockHeld, RunDirectory, TrainingRefused
 from reward.training.tests.conftest import read_events, read_outcome
 
@@ -261,6 +262,26 @@ def test_a_run_without_checkpoint_starts_its_events_anew(make_run: MakeRun) -> N
     RunDirectory.open(path).close()
 
     assert read_events(path) == []
+
+
+def test_samples_behind_the_checkpoint_are_cut_and_only_the_first_process_tells_any(make_run: MakeRun) -> None:
+    path = make_run()
+    run = RunDirectory.open(path)
+    for step in (0, 1):
+        run.sample(step, 0, prompt="Why?", text="\ud800 so", values={"score": 0.5, "kl": float("inf")})
+        # As if the process had died before it told of the checkpoint: only steps say what stands behind it.
+        checkpoints.save(path / "checkpoints", step, write_text(str(step)))
+    run.sample(2, 0, prompt="Why?", text="lost", values={})
+    FollowingRun(path).sample(1, 1, prompt="Why?", text="twice", values={})
+    run.close()
+
+    RunDirectory.open(path).close()
+
+    samples = [event for event in read_events(path) if event.pop("time") and event["type"] == "sample"]
+    assert [sample.pop("step") for sample in samples] == [0, 1]
+    assert samples[0] == samples[1] == {
+        "type": "sample", "index": 0, "prompt": "Why?", "text": "\ud800 so", "values": {"score": 0.5},
+    }  # fmt: skip
 
 
 def test_progress_is_throttled_but_the_end_is_told(make_run: MakeRun) -> None:

@@ -26,12 +26,14 @@ class EventBatch:
 
     Attributes:
         metrics: (step, name) -> value, the last one said; None for what was not finite.
+        times: step -> when its metrics were last told, in seconds since 1970.
         progress: the last progress event with its time, or None.
         checkpoint: step of the last checkpoint event, -1 where there was none.
         num_bad: lines that were no event.
     """
 
     metrics: dict[tuple[int, str], float | None] = field(default_factory=dict)
+    times: dict[int, float] = field(default_factory=dict)
     progress: dict[str, Any] | None = None
     notes: list[Note] = field(default_factory=list)
     checkpoint: int = -1
@@ -52,6 +54,9 @@ class EventBatch:
         step = _step(event)
         values = {(step, _name(name)): _number(value) for name, value in event["metrics"].items()}
         self.metrics.update(values)
+        time = _number(event.get("time"))
+        if time is not None:
+            self.times[step] = time
 
     def _progress(self, event: dict[str, Any]) -> None:
         self.progress = {

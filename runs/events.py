@@ -41,6 +41,7 @@ class EventBatch:
     Attributes:
         metrics: (step, name) -> value, the last one said; None for what was not finite.
         samples: (step, index of the prompt) -> the answer, the last one said.
+        times: step -> when its metrics were last told, in seconds since 1970.
         progress: the last progress event with its time, or None.
         checkpoint: step of the last checkpoint event, -1 where there was none.
         num_bad: lines that were no event.
@@ -48,6 +49,7 @@ class EventBatch:
 
     metrics: dict[tuple[int, str], float | None] = field(default_factory=dict)
     samples: dict[tuple[int, int], Sample] = field(default_factory=dict)
+    times: dict[int, float] = field(default_factory=dict)
     progress: dict[str, Any] | None = None
     notes: list[Note] = field(default_factory=list)
     checkpoint: int = -1
@@ -68,6 +70,9 @@ class EventBatch:
         step = _step(event)
         values = {(step, _name(name)): _number(value) for name, value in event["metrics"].items()}
         self.metrics.update(values)
+        time = _number(event.get("time"))
+        if time is not None:
+            self.times[step] = time
 
     def _sample(self, event: dict[str, Any]) -> None:
         step, index = _step(event), event["index"]

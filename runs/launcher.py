@@ -21,6 +21,7 @@ from django.utils.translation import gettext as _
 from accounts.errors import Refused
 from runs import ending, kinds, services, shutdown
 from runs.artifacts import store
+from runs.board import Board
 from runs.directory import Outcome, WorkerRunDirectory
 from runs.events import Rate
 from runs.models import Run
@@ -113,19 +114,21 @@ class Attempt:
         """Start the process and follow it to its end. Returns its exit code."""
         module = kinds.get(self.run.kind).module
         tailer = Tailer(self.directory.events)
-        with ChildProcess(module=module, directory=self.directory.path, log=self.directory.log) as child:
-            while child.exit_code is None:
-                child.log.pump(TICK_SECONDS)
-                self._record(tailer)
-                self._beat_when_due()
-                self._steer(child)
-            code = child.exit_code
-        while (chunk := tailer.read(is_over=True)) is not None:
-            self._store_events(chunk)
-            tailer.advance(chunk)
+        with Board(self.run) as board:
+            with ChildProcess(module=module, directory=self.directory.path, log=self.directory.log) as child:
+                while child.exit_code is None:
+                    child.log.pump(TICK_SECONDS)
+                    self._record(tailer, board)
+                    self._beat_when_due()
+                    self._steer(child)
+                code = child.exit_code
+            while (chunk := tailer.read(is_over=True)) is not None:
+                self._store_events(chunk)
+                tailer.advance(chunk)
+                board.tell(chunk)
         return code
 
-    def _record(self, tailer: Tailer) -> None:
+    def _record(self, tailer: Tailer, board: Board) -> None:
         """Store the next events; while the database is away they wait in the file."""
         chunk = tailer.read()
         if chunk is None:
@@ -133,6 +136,7 @@ class Attempt:
         beat = self._in_database(lambda: self._store_events(chunk))
         if beat is not None:
             tailer.advance(chunk)
+            board.tell(chunk)
             self._last_beat = time.monotonic()
             self._is_cancelled = self._is_cancelled or beat.is_cancel_requested
 

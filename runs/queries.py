@@ -12,6 +12,7 @@ from accounts.models import User
 from runs.directory import WorkerRunDirectory
 from runs.logs import tail
 from runs.models import Run, RunMetric
+from runs.tailer import Tailer
 
 LOG_BYTES = 65_536
 
@@ -42,6 +43,15 @@ def last_values(runs: Sequence[Run], names: Sequence[str]) -> dict[tuple[int, st
     rows = RunMetric.objects.filter(run__in=runs, name__in=names, value__isnull=False)
     latest = rows.order_by("run", "name", "-step").distinct("run", "name")
     return {(row.run_id, row.name): row.value for row in latest if row.value is not None}
+
+
+def step_times(run: Run) -> dict[int, float]:
+    """Step -> when its metrics were told, in seconds since 1970; empty where this machine does not have the events."""
+    tailer, times = Tailer(WorkerRunDirectory(run).events), {}
+    while (chunk := tailer.read(is_over=True)) is not None:
+        times.update(chunk.batch.times)
+        tailer.advance(chunk)
+    return times
 
 
 def log_tail(run: Run, max_bytes: int = LOG_BYTES) -> str:

@@ -14,6 +14,9 @@ urlpatterns = [
     path("<uuid:public_id>/metrics/", views.run_metrics, name="run-metrics"),
     path("<uuid:public_id>/metrics.csv", views.run_export, {"form": "csv"}, name="run-metrics-csv"),
     path("<uuid:public_id>/metrics.parquet", views.run_export, {"form": "parquet"}, name="run-metrics-parquet"),
+    path(
+        "<uuid:public_id>/metrics.tfevents", views.run_export, {"form": "tensorboard"}, name="run-metrics-tensorboard"
+    ),
     path("<uuid:public_id>/log/", views.run_log, name="run-log"),
     path("<uuid:public_id>/cancel/", views.run_cancel, name="run-cancel"),
 ]

@@ -128,8 +128,10 @@ def run_metrics(request: Request, public_id: UUID) -> JsonResponse:
 
 CSV = "text/csv; charset=utf-8"
 EXPORTS = {
-    "csv": (export.as_csv, CSV),
-    "parquet": (export.as_parquet, "application/vnd.apache.parquet"),
+    "csv": (export.as_csv, CSV, "{run}.csv"),
+    "parquet": (export.as_parquet, "application/vnd.apache.parquet", "{run}.parquet"),
+    # TensorBoard knows its files by this beginning.
+    "tensorboard": (export.as_tensorboard, "application/octet-stream", "events.out.tfevents.{began}.{run}"),
 }
 
 
@@ -138,8 +140,9 @@ EXPORTS = {
 def run_export(request: Request, public_id: UUID, form: str) -> HttpResponse:
     """All metrics as a file; `form` is a key of EXPORTS."""
     run = get_run(request.user, public_id)
-    write, content_type = EXPORTS[form]
-    return _attachment(write(run), content_type, f"{run.kind}-{str(run.public_id)[:8]}.{form}")
+    write, content_type, name = EXPORTS[form]
+    began = int((run.started_at or run.created_at).timestamp())
+    return _attachment(write(run), content_type, name.format(run=f"{run.kind}-{str(run.public_id)[:8]}", began=began))
 
 
 def _attachment(written: bytes, content_type: str, name: str) -> HttpResponse:

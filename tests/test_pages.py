@@ -45,6 +45,7 @@ PAGES = {
     "runs:run-metrics": ("run", STAFF),
     "runs:run-metrics-csv": ("run", STAFF),
     "runs:run-metrics-parquet": ("run", STAFF),
+    "runs:run-metrics-tensorboard": ("run", STAFF),
     "runs:run-log": ("run", STAFF),
     "reward:version-list": ("", STAFF_ANYWHERE),
     "reward:version-detail": ("version", STAFF),

@@ -104,6 +104,7 @@ def test_take_pictures(live_server: object, chromium: Browser) -> None:
         "run-prompt": (cast.researcher, reverse("runs:run-detail", args=[models.ppo.public_id]) + "?prompt=1"),
         "run-done": (cast.researcher, reverse("runs:run-detail", args=[models.version.run.public_id])),
         "run-failed": (cast.manager, reverse("runs:run-detail", args=[models.failed.public_id])),
+        "runs-chosen": (cast.researcher, f"{reverse('runs:run-list')}?run={models.ppo.public_id}"),
         "compare": (cast.researcher, compared(models)),
         "compare-many": (cast.researcher, compared_many(models)),
         "reward": (cast.researcher, reverse("reward:version-list")),

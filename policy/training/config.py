@@ -5,17 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from policy.training.config_parts import CreditConfig, GuardConfig, KLConfig, LoRAConfig
+from policy.training.config_parts import CreditConfig, GuardConfig, KeepConfig, KLConfig, LoRAConfig
 from policy.training.sample_config import MatmulPrecision, WeightFormat
 from reward.training.configuration import above_zero, at_least, share
 
-__all__ = ["CreditConfig", "GuardConfig", "KLConfig", "LoRAConfig", "PPOConfig", "UpdateConfig"]
+__all__ = ["CreditConfig", "GuardConfig", "KLConfig", "KeepConfig", "LoRAConfig", "PPOConfig", "UpdateConfig"]
 
 ValueNetwork = Literal["shared", "separate", "reward-model"]
 Precision = Literal["auto", "float32", "bfloat16-autocast"]
-
-MAX_EVAL_SAMPLES = 16
-"""More would be read by nobody; the run page shows them side by side."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,15 +153,8 @@ class PPOConfig:
     eval_answers_per_prompt: int = 1
     """Answers per validation prompt and measurement, drawn with the same random numbers each time."""
 
-    eval_samples: int = 4
-    """Validation prompts, from the first on, whose answers at each measurement are kept and shown beside the answers
-    from before training; 0 keeps none."""
-
     checkpoint_every_steps: int = 5
     """PPO steps between checkpoints for resuming."""
-
-    checkpoints_kept: int = 2
-    """How many of the last checkpoints stay on disk; each also holds the best weights so far."""
 
     lora: LoRAConfig = field(default_factory=LoRAConfig)
     """Low-rank adapters in place of the weights themselves."""
@@ -181,12 +171,13 @@ class PPOConfig:
     guard: GuardConfig = field(default_factory=GuardConfig)
     """When to end before the last step."""
 
+    keep: KeepConfig = field(default_factory=KeepConfig)
+    """What stays of a run to be resumed from and looked at."""
+
     def __post_init__(self) -> None:
         counts = "steps answers_per_step answers_per_prompt max_new_tokens max_prompt_tokens"
-        for name in f"{counts} eval_every eval_answers_per_prompt checkpoint_every_steps checkpoints_kept".split():
+        for name in f"{counts} eval_every eval_answers_per_prompt checkpoint_every_steps".split():
             at_least(name, getattr(self, name), 1)
-        if not 0 <= self.eval_samples <= MAX_EVAL_SAMPLES:
-            raise ValueError(f"eval_samples ({self.eval_samples}) must be from 0 to {MAX_EVAL_SAMPLES}")
         above_zero("temperature", self.temperature)
         if self.train_layers is not None:
             at_least("train_layers", self.train_layers, 1)

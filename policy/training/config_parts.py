@@ -7,6 +7,9 @@ from typing import Literal
 
 from reward.training.configuration import above_zero, at_least, share
 
+MAX_SAMPLES = 16
+"""More would be read by nobody; the run page shows them side by side."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KLConfig:
@@ -136,3 +139,20 @@ class GuardConfig:
             at_least("patience_evaluations", self.patience_evaluations, 1)
         if self.length_factor is not None and self.length_factor <= 1:
             raise ValueError(f"length_factor ({self.length_factor}) must be above 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeepConfig:
+    """What stays of a run to be resumed from and looked at."""
+
+    checkpoints: int = 2
+    """How many of the last checkpoints for resuming stay on disk; each also holds the best weights so far."""
+
+    samples: int = 4
+    """Validation prompts, from the first on, whose answers at each measurement are kept and shown beside the answers
+    from before training; 0 keeps none."""
+
+    def __post_init__(self) -> None:
+        at_least("checkpoints", self.checkpoints, 1)
+        if not 0 <= self.samples <= MAX_SAMPLES:
+            raise ValueError(f"samples ({self.samples}) must be from 0 to {MAX_SAMPLES}")

@@ -67,7 +67,7 @@ def evaluate(
 ) -> tuple[Evaluation, list[SampledAnswer]]:
     """Draw, score and compare with the reference. Random numbers are the same at every step, so that steps compare.
 
-    Beside the measurement come the answers to the first `eval_samples` prompts.
+    Beside the measurement come the answers to the first `keep.samples` prompts.
     """
     asked = [prompt for prompt in prompts for _ in range(config.eval_answers_per_prompt)]
     requests = [Request(prompt, (seed, "evaluate", index)) for index, prompt in enumerate(asked)]
@@ -84,7 +84,7 @@ def evaluate(
     judged = judge(policy, rollout, batches, members, temperature=config.temperature, ranks=ranks)
     found = rollout_metrics(rollout, judged)
     evaluation = Evaluation(step, {told: found[name] for name, told in NAMES.items() if name in found})
-    chosen = range(min(config.eval_samples, len(prompts)))
+    chosen = range(min(config.keep.samples, len(prompts)))
     return evaluation, [_sampled(rollout, judged, index, index * config.eval_answers_per_prompt) for index in chosen]
 
 

@@ -142,5 +142,5 @@ def _checkpoint(job: Job) -> None:
     job.run.save_checkpoint(
         job.state.step,
         lambda path: save_state(path, job.policy, job.state, job.choice, job.guard, job.history),
-        kept=job.config.checkpoints_kept,
+        kept=job.config.keep.checkpoints,
     )

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from policy.training.config import CreditConfig, KLConfig, PPOConfig, UpdateConfig
+from policy.training.config import CreditConfig, KeepConfig, KLConfig, PPOConfig, UpdateConfig
 from policy.training.sample_config import ImportConfig, SampleConfig
 from reward.training.configuration import fields_help, from_dict, to_dict
 
@@ -34,7 +34,7 @@ def test_nested_settings_come_back_from_json() -> None:
         (lambda: PPOConfig(answers_per_step=6, answers_per_prompt=4), r"answers_per_step \(6\).*prompt \(4\)"),
         (lambda: PPOConfig(answers_per_step=2, update=UpdateConfig(mini_batches=3)), r"mini_batches \(3\).*\(2\)"),
         (lambda: PPOConfig(temperature=0.0), r"temperature \(0.0\) must be above 0"),
-        (lambda: PPOConfig(eval_samples=17), r"eval_samples \(17\) must be from 0 to 16"),
+        (lambda: KeepConfig(samples=17), r"samples \(17\) must be from 0 to 16"),
         (lambda: SampleConfig(top_p=0.0), r"top_p \(0.0\)"),
         (lambda: UpdateConfig(dual_clip=1.1), r"dual_clip \(1.1\) must be above 1 \+ clip_high \(1.2\)"),
         (lambda: ImportConfig(uri="http://x"), "must start with hf:, file: or pypi:"),

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from policy.training.config import PPOConfig
+from policy.training.config import KeepConfig, PPOConfig
 from policy.training.evaluate import Choice, Evaluation, SampledAnswer, evaluate
 from policy.training.tests.conftest import EOS, build_llama, even_share
 from policy.training.trunk import Policy
@@ -91,7 +91,7 @@ def test_samples_are_the_first_answers_to_the_first_prompts_with_what_is_made_of
     def of(
         policy: Policy, count: int, answers: int, prompts: Sequence[Sequence[int]] = prompts
     ) -> tuple[Evaluation, list[SampledAnswer]]:
-        config = PPOConfig(max_new_tokens=5, eval_answers_per_prompt=answers, eval_samples=count)
+        config = PPOConfig(max_new_tokens=5, eval_answers_per_prompt=answers, keep=KeepConfig(samples=count))
         return evaluate(policy, two_heads, prompts, eos_id=EOS, config=config, seed=1, step=0)
 
     _, two = of(moved, 2, 1)

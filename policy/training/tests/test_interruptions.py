@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +138,7 @@ def test_run_killed_again_and_again_at_any_event_is_the_run_that_never_stopped(p
 def test_spoiled_checkpoint_gives_way_to_the_one_before_and_the_run_is_the_same(
     ppo_run: Callable[..., Path], spoiled: str
 ) -> None:
-    whole, cut = ppo_run("whole", checkpoints_kept=3), ppo_run("cut", checkpoints_kept=3)
+    whole, cut = ppo_run("whole", keep={"checkpoints": 3}), ppo_run("cut", keep={"checkpoints": 3})
     expected = carry_out(whole)
     interrupt(cut, DiesAfterStep5)
     with (cut / "checkpoints/step-000004" / spoiled).open("r+b") as file:
@@ -181,3 +181,26 @@ def test_run_goes_on_where_a_checkpoint_finds_the_disk_full_and_resumes_from_the
     assert found.metrics == expected.metrics
     assert told(cut) == told(whole)
     assert_same_files(cut, whole)
+
+
+class DiesBetweenSamples(RunDirectory):
+    """A run directory whose process dies when it has told the first of two samples of step 4."""
+
+    def sample(self, step: int, index: int, *, prompt: str, text: str, values: Mapping[str, float]) -> None:
+        super().sample(step, index, prompt=prompt, text=text, values=values)
+        if (step, index) == (4, 0):
+            raise PowerCut
+
+
+def test_resumed_run_tells_the_samples_of_the_run_that_never_stopped(ppo_run: Callable[..., Path]) -> None:
+    whole, cut = ppo_run("whole"), ppo_run("cut")
+    carry_out(whole)
+    interrupt(cut, DiesBetweenSamples)
+    assert told(cut)[-1]["step"] == 4
+
+    carry_out(cut)
+
+    assert [(e["step"], e["index"]) for e in told(cut) if e["type"] == "sample"] == [
+        (step, index) for step in (0, 2, 4, 6) for index in (0, 1)
+    ]
+    assert told(cut) == told(whole)

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ def test_answers_to_the_same_validation_prompts_are_told_at_every_evaluation(
         return evaluation, samples
 
     monkeypatch.setattr("policy.training.ppo_job.evaluate", listening)
-    path = ppo_run(eval_samples=1)
+    path = ppo_run(keep={"samples": 1})
     carry_out(path)
 
     samples = [event for event in told(path) if event["type"] == "sample"]
@@ -79,31 +79,8 @@ def test_answers_to_the_same_validation_prompts_are_told_at_every_evaluation(
     assert len({s["text"] for s in samples}) > 1
 
 
-class DiesBetweenSamples(RunDirectory):
-    """A run directory whose process dies when it has told the first of two samples of step 4."""
-
-    def sample(self, step: int, index: int, *, prompt: str, text: str, values: Mapping[str, float]) -> None:
-        super().sample(step, index, prompt=prompt, text=text, values=values)
-        if (step, index) == (4, 0):
-            raise PowerCut
-
-
-def test_resumed_run_tells_the_samples_of_the_run_that_never_stopped(ppo_run: Callable[..., Path]) -> None:
-    whole, cut = ppo_run("whole"), ppo_run("cut")
-    carry_out(whole)
-    interrupt(cut, DiesBetweenSamples)
-    assert told(cut)[-1]["step"] == 4
-
-    carry_out(cut)
-
-    assert [(e["step"], e["index"]) for e in told(cut) if e["type"] == "sample"] == [
-        (step, index) for step in (0, 2, 4, 6) for index in (0, 1)
-    ]
-    assert told(cut) == told(whole)
-
-
 def test_samples_can_be_switched_off(ppo_run: Callable[..., Path]) -> None:
-    path = ppo_run(eval_samples=0, steps=1)
+    path = ppo_run(keep={"samples": 0}, steps=1)
     carry_out(path)
 
     assert "sample" not in {event["type"] for event in told(path)}

@@ -73,5 +73,9 @@ def test_one_turn_ends_with_the_new_checkpoints_answers_in_the_queue(turn: Turn)
     assert all(summary[name] is not None for name in ("rm_accuracy", "rm_floor_length", "reward_first", "reward_last"))
     assert "win rate against its parent" in table(summary)
     assert turn.checkpoint.run is not None
+    samples = turn.checkpoint.run.samples.all()
+    assert [(each.step, each.index) for each in samples] == [(step, index) for step in (0, 1, 2) for index in range(3)]
+    validation = {prompt.text for prompt in turn.campaign.prompts.filter(split=Split.VALIDATION)}
+    assert {each.prompt for each in samples} == validation
     said = WorkerRunDirectory(turn.checkpoint.run).log.read_text()
     assert said.count("gpu_ops: ") == 1, "PPO's log says which path its losses take"

@@ -19,7 +19,7 @@ from django_htmx.http import push_url, trigger_client_event
 
 from accounts.access import RESEARCHES, STAFF, roles_of, workspaces_of
 from accounts.http import Request
-from runs import comparison, export, queries, services
+from runs import comparison, export, queries, services, verdicts
 from runs.access import find_runs, get_compared, get_run
 from runs.metric_help import MAIN, in_reading_order, metric_help, reading_rank
 from runs.models import Run
@@ -75,6 +75,7 @@ def _detail(request: Request, run: Run) -> dict[str, Any]:
         "run": run,
         "may_cancel": not run.is_finished and bool(roles_of(request.user, run.workspace) & set(RESEARCHES)),
         "notes": run.notes.all(),
+        "concerns": verdicts.concerns(run),
         "artifacts": run.artifacts.order_by("name"),
         "log": queries.log_tail(run, max_bytes=16_384),
         "outcome": [(metric_help(name), name, metrics[name]) for name in in_reading_order(list(metrics))],
@@ -118,10 +119,12 @@ def run_metrics(request: Request, public_id: UUID) -> JsonResponse:
             "name": name,
             **{key: str(text) for key, text in metric_help(name)._asdict().items()},
             "is_main": name in MAIN,
+            "verdict": verdict and verdict._asdict(),
             "rank": reading_rank(name),
             "values": found[name],
         }
         for name in in_reading_order([name for name in found if name != "step"])
+        for verdict in [verdicts.judge(run, name, found[name])]
     ]
     return JsonResponse({"step": found["step"], "series": series, "is_finished": run.is_finished})
 

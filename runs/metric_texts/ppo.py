@@ -54,7 +54,7 @@ PPO: dict[str, MetricHelp] = {
         _("rises; a sudden 1 with short answers is a collapse"),
     ),
     "response_tokens_mean": MetricHelp(
-        _("Answer length"), TOKENS, _("Mean length of the answers."), _("no drift to the minimum or the limit")
+        _("Answer length"), TOKENS, _("Mean length of the answers."), _("within a factor of 2 of the start")
     ),
     "kl_nats_per_sequence": MetricHelp(
         _("KL to the reference"),
@@ -75,7 +75,10 @@ PPO: dict[str, MetricHelp] = {
         _("KL penalty"), _("reward per nat"), _("What a nat of KL costs."), _("steady, or slowly moving when adaptive")
     ),
     "entropy_nats_per_token": MetricHelp(
-        _("Entropy"), NATS, _("How undecided the policy is."), _("falls slowly; near 0 the policy has collapsed")
+        _("Entropy"),
+        NATS,
+        _("How undecided the policy is."),
+        _("falls slowly; below a tenth of the start the policy has collapsed"),
     ),
     "advantage_std": MetricHelp(
         _("Advantage spread"), REWARD, _("Before whitening. Near zero there is nothing to learn."), _("above 0")
@@ -165,7 +168,7 @@ PPO: dict[str, MetricHelp] = {
         _("Validation reward"),
         REWARD,
         _("On prompts that are not learned from."),
-        _("rises; falling while reward_mean rises is over-fitting"),
+        _("rises; losing half of its gain while reward_mean rises is over-fitting"),
     ),
     "eval_reward_disagreement": MetricHelp(
         _("Validation, disagreement of heads"), REWARD, _("On prompts that are not learned from."), _("steady")
@@ -180,7 +183,10 @@ PPO: dict[str, MetricHelp] = {
         _("Validation KL, k3"), NATS_PER_SEQUENCE, _("Never negative."), _("near the k1 value")
     ),
     "eval_response_tokens_mean": MetricHelp(
-        _("Validation answer length"), TOKENS, _("Mean length on validation prompts."), _("no collapse")
+        _("Validation answer length"),
+        TOKENS,
+        _("Mean length on validation prompts."),
+        _("within a factor of 2 of the start"),
     ),
     "eval_finished_share": MetricHelp(
         _("Validation, finished answers"), SHARE, _("Answers that ended by themselves."), _("rises")

@@ -1,6 +1,6 @@
 // Charts of a run: one small plot a metric, their cursors in step.
 
-import { fit, follow, frame, line, place, resolved, shared, short, showSmoothing, small, smooth, sync } from "./plot.js";
+import { fit, follow, frame, line, place, resolved, shared, short, showSmoothing, small, smooth, sync, tellHealth } from "./plot.js";
 
 const plots = new Map(); // metric name -> { plot, now }
 let together = null; // the chart of several metrics on the validation prompts, once there are two measurements
@@ -21,6 +21,7 @@ function draw(step, series) {
   if (known) {
     known.plot.setData(data);
     showNow(known.plot, known.now);
+    tellHealth(known.element, series);
     return;
   }
   const now = document.createElement("span");
@@ -30,7 +31,7 @@ function draw(step, series) {
   const lines = line({ stroke: getComputedStyle(element).color, maxPoints: 40 });
   const plot = new window.uPlot(small(element, 150, lines, (u) => showNow(u, now)), data, element);
   sync.sub(plot);
-  plots.set(series.name, { plot, now });
+  plots.set(series.name, { plot, now, element });
   showNow(plot, now);
 }
 

@@ -18,7 +18,7 @@ function metrics(runs) {
   const found = new Map();
   runs.forEach(({ url }, index) => {
     const { step, series } = told.get(url) ?? { step: [], series: [] };
-    for (const { values, ...about } of series) {
+    for (const { values, verdict: _, ...about } of series) {
       const metric = found.get(about.name) ?? { about, curves: runs.map(() => [[], []]) };
       const measured = step.map((_, at) => at).filter((at) => values[at] !== null);
       metric.curves[index] = [measured.map((at) => step[at]), measured.map((at) => values[at])];

@@ -46,19 +46,27 @@ export function frame(series, now) {
   about.className = "about";
   about.textContent = [series.name, series.unit, series.help].filter(Boolean).join(" · ");
   header.append(title, now, about);
-  if (series.healthy) {
-    const healthy = document.createElement("p");
-    healthy.className = "healthy";
-    healthy.textContent = `${place.dataset.healthy}: ${series.healthy}`;
-    header.append(healthy);
-  }
+  const healthy = document.createElement("p");
+  healthy.className = "healthy";
+  header.append(healthy);
   const plot = document.createElement("div");
   plot.className = "plot";
   plot.setAttribute("role", "img");
   chart.append(header, plot);
   document.getElementById(series.is_main ? "charts-main" : "charts-rest").append(chart);
   if (!series.is_main) document.getElementById("charts-fold").hidden = false;
+  tellHealth(plot, series);
   return plot;
+}
+
+// What is healthy and, where that can be told from the numbers, whether they are.
+export function tellHealth(plot, series) {
+  const healthy = plot.parentElement.querySelector(".healthy");
+  healthy.hidden = !series.healthy;
+  const range = `${place.dataset.healthy}: ${series.healthy}`;
+  const verdict = series.verdict;
+  healthy.dataset.verdict = verdict ? (verdict.is_healthy ? "yes" : "no") : "";
+  healthy.textContent = verdict && !verdict.is_healthy ? `${place.dataset.unhealthy}: ${verdict.found}. ${range}` : range;
 }
 
 // An axis of values, one of whole steps, and a cursor that stands at the same step everywhere.

@@ -339,6 +339,7 @@ def _curve(step: int, noise: random.Random) -> dict[str, float]:
         "clip_fraction": 0.02 + 0.09 * rise + abs(noise.gauss(0, 0.012)),
         "explained_variance": min(0.9, -0.1 + 0.8 * rise + noise.gauss(0, 0.05)),
         "grad_norm": 1.9 - 0.8 * rise + abs(noise.gauss(0, 0.25)),
+        "value_clip_fraction": 0.1 + 0.3 * rise,
         "finished_share": min(1.0, 0.56 + 0.37 * rise + noise.gauss(0, 0.03)),
         **(_validation(rise, noise) if step % 5 == 0 else {}),
     }

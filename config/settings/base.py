@@ -123,6 +123,8 @@ RUN_THREADS = env.integer("RUN_THREADS", 0)
 """CPU threads of a training process; 0 leaves the choice to the number of cores."""
 RUN_DEVICE = env.text("RUN_DEVICE", "cpu")
 """Device of training processes, as PyTorch names it."""
+RUN_PROBE = env.text("RUN_PROBE", "reward.training.machine")
+"""Module that measures a worker's machine when the worker starts, in a process of its own; empty measures nothing."""
 IMPORT_MAX_BYTES = env.integer("IMPORT_MAX_BYTES", 64 * 1024 * 1024)
 PROMPT_MAX_CHARACTERS = env.integer("PROMPT_MAX_CHARACTERS", 32_000)
 COMPLETION_MAX_CHARACTERS = env.integer("COMPLETION_MAX_CHARACTERS", 64_000)

@@ -22,6 +22,10 @@ from runs.artifacts import store
 SAMPLED_PROMPTS = 500
 """Prompts of a split that are counted; they come in the order of a hash, so the others are like them."""
 
+CANNOT_BE_READ = (Refused, KeyError, TypeError, AttributeError, ValueError)
+"""What comes of files that are missing, damaged or not what they should be: then nothing is told, and the run, which
+reads them too, has words for it."""
+
 
 class StoredModel(NamedTuple):
     """What can be told of a model directory in the store without loading it."""
@@ -51,7 +55,7 @@ def read_model(sha256: str) -> StoredModel | None:
     """The model of that hash; None for a family whose sizes are not known, or files that are not there."""
     try:
         return _read_model(sha256)
-    except (Refused, KeyError, AttributeError, ValueError):
+    except CANNOT_BE_READ:
         return None
 
 
@@ -67,8 +71,13 @@ def _read_model(sha256: str) -> StoredModel | None:
 
 @lru_cache(maxsize=4)
 def _tokenizer(sha256: str) -> Tokenizer:
+    """Raises ValueError for a file that is no tokenizer."""
     with store().open(sha256) as handle:
-        return Tokenizer.from_buffer(handle.read())
+        data = handle.read()
+    try:
+        return Tokenizer.from_buffer(data)
+    except Exception as error:  # the library raises nothing narrower
+        raise ValueError(f"{sha256[:12]} is no tokenizer: {error}") from error
 
 
 def prompt_lengths(model: StoredModel, prompts: Iterable[Sequence[dict[str, Any]]]) -> list[int]:
@@ -78,21 +87,36 @@ def prompt_lengths(model: StoredModel, prompts: Iterable[Sequence[dict[str, Any]
 
 
 def campaign_prompts(model: StoredModel, campaign: Campaign) -> tuple[list[int], list[int]]:
-    """Tokens of the campaign's train and of its validation prompts; of many a part stands for all."""
-    found = []
-    for split in (Split.TRAIN, Split.VALIDATION):
-        prompts = Prompt.objects.filter(campaign=campaign, split=split)
-        some = prompts.order_by("content_sha256").values_list("messages", flat=True)[:SAMPLED_PROMPTS]
-        lengths = prompt_lengths(model, some)
-        found.append(list(itertools.islice(itertools.cycle(lengths), prompts.count())) if lengths else [])
-    return found[0], found[1]
+    """Tokens of the campaign's train and of its validation prompts; of many a part stands for all.
+
+    Empty where the tokenizer cannot be read.
+    """
+    try:
+        return _split_prompts(model, campaign, Split.TRAIN), _split_prompts(model, campaign, Split.VALIDATION)
+    except CANNOT_BE_READ:
+        return [], []
+
+
+def _split_prompts(model: StoredModel, campaign: Campaign, split: Split) -> list[int]:
+    prompts = Prompt.objects.filter(campaign=campaign, split=split)
+    some = prompts.order_by("content_sha256").values_list("messages", flat=True)[:SAMPLED_PROMPTS]
+    lengths = prompt_lengths(model, some)
+    return list(itertools.islice(itertools.cycle(lengths), prompts.count()))
 
 
 def snapshot_lines(model: StoredModel, sha256: str) -> tuple[Line, ...]:
     """A snapshot's groups.jsonl, by its hash. Empty where it is not there."""
     try:
         return _snapshot_lines(model, sha256)
-    except (Refused, KeyError, TypeError, ValueError):
+    except CANNOT_BE_READ:
+        return ()
+
+
+def campaign_lines(model: StoredModel, rows: Sequence[dict[str, Any]]) -> tuple[Line, ...]:
+    """What a snapshot of these lines would be. Empty where the tokenizer cannot be read."""
+    try:
+        return tuple(read_lines(model, rows))
+    except CANNOT_BE_READ:
         return ()
 
 

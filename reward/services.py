@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
@@ -15,7 +15,7 @@ from annotation.models import Campaign, Split
 from annotation.queries import agreement, waiting_couples
 from annotation.services import NewTask, create_tasks
 from reward.groups import Groups, build_groups
-from reward.lengths import Line, group_data, read_lines, read_model, snapshot_lines
+from reward.lengths import campaign_lines, group_data, read_model, snapshot_lines
 from reward.models import RewardModel, Snapshot
 from reward.preflight import Preflight, preflight, reward_preflight
 from reward.training.config import RewardConfig
@@ -97,11 +97,10 @@ def expect_training(
     model = read_model(base.sha256)
     if model is None:
         return preflight(TRAIN_KIND, None)
-    lines: Iterable[Line]
     if isinstance(source, Snapshot):
         lines = snapshot_lines(model, source.sha256)
     else:
-        lines = read_lines(model, build_groups(source).lines)
+        lines = campaign_lines(model, build_groups(source).lines)
     return reward_preflight(TRAIN_KIND, model.shape, group_data(lines, max_tokens=settings.max_tokens), settings)
 
 

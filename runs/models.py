@@ -72,6 +72,8 @@ class Machine(models.Model):
     has_bfloat16 = models.BooleanField(default=False)
     speeds = models.JSONField(default=dict)
     """number format -> [{"rows", "matrices", "seconds"}], as `reward.training.machine` measures them."""
+    measured_at = models.DateTimeField()
+    """When the speeds were; what was expected of earlier runs goes by others."""
     seen_at = models.DateTimeField()
     """When its worker last started or took a run."""
 

@@ -8,7 +8,6 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from django.db import DatabaseError, connection
 
 from runs import shutdown
 from runs.kinds import DEFAULT_QUEUE
+from runs.models import Machine
 from runs.process import child_environment
 from runs.services import tell_machine
 from runs.slots import device_slot
@@ -40,8 +40,8 @@ def measure_and_tell() -> None:
         if not is_free:
             return
         try:
-            facts = measure()
-        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            facts = measure(known=_known())
+        except (OSError, ValueError, subprocess.SubprocessError, DatabaseError) as error:
             logger.warning("This machine could not be measured, so estimates know nothing of it: %s", error)
             return
     try:
@@ -52,25 +52,33 @@ def measure_and_tell() -> None:
         connection.close()
 
 
-def measure() -> dict[str, Any]:
-    """What RUN_PROBE tells of this machine.
+def _known() -> list[Any] | None:
+    """What the speeds that were measured before are of."""
+    row = Machine.objects.filter(host=socket.gethostname()[:120], queue=DEFAULT_QUEUE).exclude(speeds={})
+    found = row.values_list("device", "name", "cores", "threads").first()
+    connection.close()
+    return None if found is None else list(found)
+
+
+def measure(*, known: list[Any] | None = None) -> dict[str, Any]:
+    """What RUN_PROBE tells of this machine; without speeds where it is the one that is known.
 
     Raises:
         OSError, ValueError, SubprocessError: it told nothing.
     """
     threads = settings.RUN_THREADS or len(os.sched_getaffinity(0))
-    with tempfile.TemporaryDirectory(prefix="plumbline-probe-") as folder:
-        out = Path(folder) / "machine.json"
-        asked = json.dumps({"out": str(out), "device": settings.RUN_DEVICE, "threads": threads})
-        shim = str(Path(__file__).with_name("shim.py"))
-        subprocess.run(
-            [sys.executable, "-I", "-S", shim, str(os.getpid()), sys.executable, "-m", settings.RUN_PROBE, asked],
-            cwd=settings.BASE_DIR,
-            env=child_environment(os.environ) | {"OMP_WAIT_POLICY": "PASSIVE"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=True,
-            timeout=TIMEOUT_SECONDS,
-        )
-        facts: dict[str, Any] = json.loads(out.read_text())
+    out = Path(settings.RUNS_DIR) / "machine.json"
+    out.unlink(missing_ok=True)
+    asked = json.dumps({"out": str(out), "device": settings.RUN_DEVICE, "threads": threads, "known": known})
+    shim = str(Path(__file__).with_name("shim.py"))
+    subprocess.run(
+        [sys.executable, "-I", "-S", shim, str(os.getpid()), sys.executable, "-m", settings.RUN_PROBE, asked],
+        cwd=settings.BASE_DIR,
+        env=child_environment(os.environ) | {"OMP_WAIT_POLICY": "PASSIVE"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=True,
+        timeout=TIMEOUT_SECONDS,
+    )
+    facts: dict[str, Any] = json.loads(out.read_text())
     return facts

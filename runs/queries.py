@@ -59,8 +59,12 @@ def machines_of(queue: str) -> list[Machine]:
 
 
 def time_ratio(kind: str, machine: Machine) -> TimeRatio:
-    """How much longer than expected the last runs of a kind took that succeeded on a machine at the first attempt."""
+    """How much longer than expected the last runs of a kind took that succeeded on a machine at the first attempt.
+
+    Only runs since its speeds were measured count: of others something else was expected.
+    """
     runs = Run.objects.filter(kind=kind, state=RunState.SUCCEEDED, attempt=1, expected_seconds__gt=0)
+    runs = runs.filter(created_at__gte=machine.measured_at)
     ratios = []
     for run in runs.filter(worker__startswith=f"{machine.host}:").order_by("-finished_at")[:COMPARED_RUNS]:
         seconds = (run.outcome or {}).get("seconds")

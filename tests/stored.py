@@ -35,26 +35,24 @@ MEASURED = Path(settings.BASE_DIR) / "benchmarks" / "results" / "2026-11-26-cpu-
 
 
 @cache
-def _tokenizer_files() -> dict[str, bytes]:
+def _tokenizer() -> bytes:
     with TemporaryDirectory() as folder:
-        built = build_tiny_model(folder)
-        return {name: (built / name).read_bytes() for name in ("tokenizer.json", "tokenizer_config.json")}
+        return (build_tiny_model(folder) / "tokenizer.json").read_bytes()
 
 
-def stored_sizes(config: dict[str, Any] = LLAMA_1B) -> Stored:
-    """A model of those sizes, in all but its weights."""
+def stored_sizes(config: dict[str, Any] = LLAMA_1B, *, tokenizer: bytes | None = None) -> Stored:
+    """A model of those sizes, in all but its weights; the tokenizer has a token for every byte."""
     with TemporaryDirectory() as folder:
         path = Path(folder)
-        for name, data in _tokenizer_files().items():
-            (path / name).write_bytes(data)
+        (path / "tokenizer.json").write_bytes(_tokenizer() if tokenizer is None else tokenizer)
         (path / "config.json").write_text(json.dumps(config))
         (path / "plumbline.json").write_text(json.dumps({"kind": "policy", "template_tokens": 3}))
         return store().put_directory(path)
 
 
-def resize(model: Checkpoint | RewardModel, config: dict[str, Any] = LLAMA_1B) -> None:
+def resize(model: Checkpoint | RewardModel, config: dict[str, Any] = LLAMA_1B, **more: Any) -> None:
     """Let a row's weights be of those sizes."""
-    model.sha256 = stored_sizes(config).sha256
+    model.sha256 = stored_sizes(config, **more).sha256
     model.save(update_fields=["sha256"])
 
 
@@ -67,7 +65,7 @@ def tell_of(host: str = "box", *, gib: float, **facts: Any) -> Machine:
     ]
     told = {
         "device": "cpu", "name": "EPYC", "cores": 2, "threads": 2, "memory_bytes": round(gib * GIB),
-        "speeds": {"float32": speeds}, "seen_at": timezone.now(), **facts,
+        "speeds": {"float32": speeds}, "seen_at": timezone.now(), "measured_at": timezone.now(), **facts,
     }  # fmt: skip
     return Machine.objects.create(host=host, queue=DEFAULT_QUEUE, **told)
 

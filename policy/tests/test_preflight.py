@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.files.storage import storages
 from django.urls import reverse
 from django.utils import timezone
 
@@ -16,6 +18,8 @@ from policy.models import Checkpoint
 from policy.services import ppo_preflight, start_ppo, start_tuning, tuning_preflight
 from reward.models import RewardModel, Snapshot
 from reward.preflight import Preflight
+from runs.artifacts import store
+from runs.blobs import blob_name
 from runs.models import Machine, Run
 from runs.states import RunState
 from tests.cast import Cast, api, web
@@ -194,6 +198,9 @@ def test_a_model_whose_sizes_are_not_known_is_not_guessed_and_not_refused(scene:
     assert scene.look("ppo").estimate is None
     assert "is not known" in web(scene.cast.researcher).get(scene.address("ppo")).content.decode()
     assert scene.start("ppo").expected_seconds is None
+    path = f"/api/v1/checkpoints/{scene.base.public_id}/ppo/estimate/"
+    told = api(scene.cast.researcher).post(path, scene.request("ppo"), format="json").json()
+    assert (told["level"], told["memory_bytes"], told["memory"], told["phases"]) == ("unknown", None, [], None)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -215,6 +222,23 @@ def test_the_api_estimates_for_those_who_may_start_runs(scene: Scene, kind: str)
     wrong = api(scene.cast.researcher).post(path, {**scene.request(kind), "config": {"epochs": -1}}, format="json")
     assert wrong.json()["error"]["code"] == "config_invalid"
     assert Run.objects.count() == before
+
+
+@pytest.mark.parametrize("damage", ["nonsense", "missing"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_tokenizer_that_cannot_be_read_costs_the_time_and_not_the_run(scene: Scene, kind: str, damage: str) -> None:
+    tell_of(gib=200)
+    resize(scene.base, tokenizer=b"[1]")
+    if damage == "missing":
+        entry = store().manifest(scene.base.sha256)["files"]["tokenizer.json"]
+        Path(storages["artifacts"].path(blob_name(entry["sha256"]))).unlink()
+
+    found = scene.look(kind)
+
+    assert found.estimate is not None
+    assert (found.estimate.certain_bytes > 0, found.seconds) == (True, None)
+    assert "is not known" in web(scene.cast.researcher).get(scene.address(kind)).content.decode()
+    assert scene.start(kind).expected_seconds is None
 
 
 def finished(scene: Scene, *, expected: float, seconds: float, **changes: Any) -> Run:
@@ -239,6 +263,7 @@ def test_earlier_runs_of_the_kind_on_the_machine_correct_the_time(scene: Scene) 
         {"state": RunState.FAILED},
         {"kind": "policy.sft"},
         {"expected_seconds": None},
+        {"created_at": timezone.now() - timedelta(days=1)},
         {"config": {"steps": 20}, "outcome": {"seconds": 9000.0, "metrics": {"num_steps": 12.0}}},
     ]
     for changes in unlike:

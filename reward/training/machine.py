@@ -11,7 +11,7 @@ import platform
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,31 +88,42 @@ def processor() -> str:
     return found[1].strip() if found else platform.machine()
 
 
-def measure(device: str, threads: int) -> dict[str, Any]:
+def measure(device: str, threads: int, known: Sequence[Any] | None = None) -> dict[str, Any]:
     """Everything that an estimate wants to know of this machine, as JSON values.
 
     `speeds` holds a list for each number format: {"rows", "matrices" (parameters of a layer), "seconds" (a layer,
     forward)}.
+
+    Args:
+        known: device, name, cores and threads for which speeds are at hand; where they are these, none are measured, so
+            that all that was ever expected of a machine goes by the same ones.
     """
+    name = processor() if device == "cpu" else _device_name(device)
+    cores = len(os.sched_getaffinity(0))
+    told = {"device": device, "name": name[:120], "cores": cores, "threads": threads}
+    memory = {"memory_bytes": total_memory(device), "swap_bytes": swap_memory(device)}
+    if known is not None and list(known) == list(told.values()):
+        return {**told, **memory}
+    return {**told, **memory, **_formats(device, threads)}
+
+
+def _device_name(device: str) -> str:
+    import torch
+
+    return str(torch.cuda.get_device_name(device))
+
+
+def _formats(device: str, threads: int) -> dict[str, Any]:
+    """Which number formats the device multiplies itself, and how fast."""
     import torch
 
     from reward.training.precision import multiplies_bfloat16
 
     torch.set_num_threads(threads)
-    is_cpu = torch.device(device).type == "cpu"
-    has_bfloat16 = multiplies_bfloat16(device)
+    formats = {"float32": torch.float32} | ({"bfloat16": torch.bfloat16} if multiplies_bfloat16(device) else {})
     return {
-        "device": device,
-        "name": processor() if is_cpu else torch.cuda.get_device_name(device),
-        "cores": len(os.sched_getaffinity(0)),
-        "threads": threads,
-        "memory_bytes": total_memory(device),
-        "swap_bytes": swap_memory(device),
-        "has_bfloat16": has_bfloat16,
-        "speeds": {
-            "float32": _speeds(device, torch.float32),
-            **({"bfloat16": _speeds(device, torch.bfloat16)} if has_bfloat16 else {}),
-        },
+        "has_bfloat16": "bfloat16" in formats,
+        "speeds": {name: _speeds(device, dtype) for name, dtype in formats.items()},
     }
 
 
@@ -170,4 +181,4 @@ def _least_seconds(once: Callable[[], None]) -> float:
 
 if __name__ == "__main__":
     given = json.loads(sys.argv[1])
-    replace_json(Path(given["out"]), measure(given["device"], given["threads"]))
+    replace_json(Path(given["out"]), measure(given["device"], given["threads"], given["known"]))

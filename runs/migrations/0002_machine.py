@@ -28,6 +28,7 @@ class Migration(migrations.Migration):
                 ("swap_bytes", models.PositiveBigIntegerField(default=0)),
                 ("has_bfloat16", models.BooleanField(default=False)),
                 ("speeds", models.JSONField(default=dict)),
+                ("measured_at", models.DateTimeField()),
                 ("seen_at", models.DateTimeField()),
             ],
             options={

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import socket
+import time
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,12 +14,14 @@ from django.conf import settings
 from django.utils import timezone
 
 from runs import probe
+from runs.kinds import DEFAULT_QUEUE
 from runs.models import Machine
 from runs.queries import machines_of
 from runs.services import claim_run, tell_machine
 from runs.slots import device_slot
 from runs.tasks import measure_machine
 from runs.tests.conftest import StartRun
+from tests.workers import workers
 
 STUB = "runs.tests.probe_stub"
 FACTS: dict[str, Any] = {
@@ -34,6 +38,11 @@ class Consumer:
         self.amqp = self
         self.queues = self
         self.consume_from = dict.fromkeys(queues)
+
+
+@pytest.fixture(autouse=True)
+def _folder() -> None:
+    Path(settings.RUNS_DIR).mkdir(parents=True, exist_ok=True)
 
 
 def measure_now(monkeypatch: pytest.MonkeyPatch, module: str = STUB) -> None:
@@ -61,8 +70,36 @@ def test_what_is_measured_takes_the_place_of_what_was_told_before(monkeypatch: p
     measure_now(monkeypatch)
 
     here = Machine.objects.get(host=socket.gethostname())
-    assert (here.cores, here.memory_bytes, here.has_bfloat16, len(here.name)) == (3, 2**33, True, 120)
+    assert (here.cores, here.memory_bytes, here.has_bfloat16, here.name) == (3, 2**33, True, "X")
     assert Machine.objects.count() == 2
+
+
+@pytest.mark.django_db
+def test_speeds_stay_where_none_are_measured_anew() -> None:
+    first = tell_machine(host="box", queue="gpu", facts={**FACTS, "speeds": {"float32": [1]}})
+    again = {name: value for name, value in FACTS.items() if name not in ("speeds", "has_bfloat16")}
+
+    told = tell_machine(host="box", queue="gpu", facts={**again, "memory_bytes": 5})
+
+    assert (told.memory_bytes, told.speeds, told.measured_at) == (5, {"float32": [1]}, first.measured_at)
+    assert told.seen_at > first.seen_at
+    assert tell_machine(host="box", queue="gpu", facts=FACTS).measured_at > first.measured_at
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_program_is_told_what_speeds_are_known_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    def measure(*, known: object) -> dict[str, Any]:
+        asked.append(known)
+        return {**FACTS, "speeds": {"float32": [1]}}
+
+    monkeypatch.setattr(probe, "measure", measure)
+
+    probe.measure_and_tell()
+    probe.measure_and_tell()
+
+    assert asked == [None, ["cpu", "EPYC", 2, 2]]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -84,6 +121,18 @@ def test_nothing_is_measured_beside_a_run(monkeypatch: pytest.MonkeyPatch) -> No
         measure_now(monkeypatch)
 
     assert not Machine.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_real_worker_tells_of_its_machine_when_it_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUN_PROBE", STUB)
+
+    with workers(tmp_path, DEFAULT_QUEUE):
+        deadline = time.monotonic() + 60
+        while not Machine.objects.exists() and time.monotonic() < deadline:
+            time.sleep(0.2)
+
+    assert Machine.objects.get().host == socket.gethostname(), (tmp_path / "worker-gpu.log").read_text()
 
 
 def test_only_workers_that_train_measure(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from benchmarks.shapes import SHAPES
 from policy.training.config import LoRAConfig, PPOConfig, UpdateConfig
@@ -20,6 +21,7 @@ from policy.training.tests.conftest import build_llama
 from policy.training.trl_config import DPOConfig, SFTConfig
 from policy.training.trl_estimate import AnswerData, Pair, PairData, estimate_dpo, estimate_sft
 from policy.training.trunk import Policy
+from reward.training import footprint
 from reward.training.estimate import Estimate
 from reward.training.footprint import certain, total
 from reward.training.shape import Shape, read_shape
@@ -78,6 +80,34 @@ def test_what_is_held_is_what_a_real_policy_holds(settings: dict[str, Any], tied
     optimizer.step()
     states = [value for state in optimizer.state.values() for key, value in state.items() if key != "step"]
     assert found["moments"] == float_bytes(states) - 2 * head
+
+
+def kept_bytes(layers: int) -> tuple[int, LlamaConfig]:
+    """What a forward pass of 3 sequences of 7 tokens keeps for its gradient, parameters not counted."""
+    config = LlamaConfig(
+        vocab_size=50, hidden_size=48, intermediate_size=80, num_hidden_layers=layers, num_attention_heads=4,
+        num_key_value_heads=2, tie_word_embeddings=True,
+    )  # fmt: skip
+    policy = Policy(LlamaForCausalLM(config))
+    own = {p.untyped_storage().data_ptr() for p in policy.parameters()}
+    found: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            found[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        _alive = policy.top(torch.randint(0, 50, (3, 7)), None)
+    return sum(found.values()), config
+
+
+def test_activations_are_what_autograd_keeps_of_a_layer() -> None:
+    (few, config), (many, _config) = kept_bytes(2), kept_bytes(5)
+    shape = shape_of(json.loads(config.to_json_string()))
+
+    assert footprint.activations(shape, layers=3, tokens=3 * 7) == many - few
 
 
 def memory(**settings: Any) -> int:

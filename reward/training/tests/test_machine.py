@@ -90,3 +90,7 @@ def test_the_program_tells_memory_and_speeds_that_an_estimate_can_read(tmp_path:
     assert told["memory_bytes"] == machine.total_memory()
     assert set(Speed.read(told["speeds"]["float32"]).points) == set(machine.ROWS)
     assert ("bfloat16" in told["speeds"]) == told["has_bfloat16"]
+    known = [told[name] for name in ("device", "name", "cores", "threads")]
+    assert machine.measure("cpu", 1, known) == {
+        name: value for name, value in told.items() if name not in ("speeds", "has_bfloat16")
+    }

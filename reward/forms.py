@@ -63,6 +63,17 @@ class ConfigForm(forms.Form):
             place[key] = to_json(setting, self.cleaned_data[name])
         return found
 
+    def asked(self) -> dict[str, Any] | None:
+        """What the form asks for: its own fields, and the settings as `config`. None where that is not complete.
+
+        A form that nobody has sent yet asks for what it begins with.
+        """
+        if self.is_bound:
+            own = {field.name: self.cleaned_data[field.name] for field in self.own_fields()} if self.is_valid() else {}
+            return {**own, "config": self.config()} if own else None
+        own = {field.name: _first(field) for field in self.own_fields()}
+        return None if None in own.values() else {**own, "config": {}}
+
     def own_fields(self) -> list[forms.BoundField]:
         """Fields that are not of the config: what to train on, from what, with which seed."""
         return [field for field in self if field.name not in self.settings]
@@ -74,6 +85,12 @@ class ConfigForm(forms.Form):
             group = groups.setdefault(title, Group(words(title), self.groups_help.get(title, ""), []))
             group.fields.append(self[name])
         return list(groups.values())
+
+
+def _first(field: forms.BoundField) -> Any:
+    """What a browser sends of a field that nobody touched."""
+    choices = getattr(field.field, "queryset", None)
+    return field.initial if choices is None else choices.first()
 
 
 def words(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
@@ -15,7 +15,12 @@ from annotation.models import Campaign, Split
 from annotation.queries import agreement, waiting_couples
 from annotation.services import NewTask, create_tasks
 from reward.groups import Groups, build_groups
+from reward.lengths import campaign_lines, group_data, read_model, snapshot_lines
 from reward.models import RewardModel, Snapshot
+from reward.preflight import Preflight, preflight, reward_preflight
+from reward.training.config import RewardConfig
+from reward.training.configuration import from_dict
+from runs import kinds
 from runs.artifacts import store
 from runs.model_uris import resolve
 from runs.models import Run
@@ -79,6 +84,26 @@ def _refuse_too_few(groups: Groups) -> None:
     )
 
 
+def expect_training(
+    *, source: Snapshot | Campaign, base_uri: str, config: Mapping[str, Any] | None = None
+) -> Preflight:
+    """What a reward-model run will need that learns from a snapshot, or from a campaign's rankings as they stand now.
+
+    Raises:
+        Refused: the base does not exist, or the config is invalid.
+    """
+    base = resolve(workspace=source.workspace, uri=base_uri)
+    settings = from_dict(RewardConfig, kinds.get(TRAIN_KIND).full_config(config or {}))
+    model = read_model(base.sha256)
+    if model is None:
+        return preflight(TRAIN_KIND, None)
+    if isinstance(source, Snapshot):
+        lines = snapshot_lines(model, source.sha256)
+    else:
+        lines = campaign_lines(model, build_groups(source).lines)
+    return reward_preflight(TRAIN_KIND, model.shape, group_data(lines, max_tokens=settings.max_tokens), settings)
+
+
 @transaction.atomic
 def start_training(
     *, snapshot: Snapshot, by: User | None, base_uri: str, config: dict[str, Any] | None = None, seed: int = 0
@@ -86,9 +111,11 @@ def start_training(
     """Queue a reward-model run on a snapshot; the base is any model URI.
 
     Raises:
-        Refused: the base does not exist, or the config is invalid.
+        Refused: the base does not exist, the config is invalid, or no machine can hold the run (`cannot_fit`).
     """
     base = resolve(workspace=snapshot.workspace, uri=base_uri)
+    expected = expect_training(source=snapshot, base_uri=base_uri, config=config)
+    expected.require_fit()
     run = create_run(
         workspace=snapshot.workspace,
         by=by,
@@ -101,6 +128,7 @@ def start_training(
             "groups": InputRef(sha256=snapshot.sha256, is_directory=False, label=str(snapshot)),
         },
         context={"snapshot": str(snapshot.public_id), "base_uri": base.uri, "base_label": base.label},
+        expected_seconds=expected.expected_seconds,
     )
     AuditEvent.record(workspace=snapshot.workspace, actor=by, verb="reward.train", target=run)
     return run

@@ -25,6 +25,7 @@ from reward.downloads import preference_file
 from reward.evaluation_page import evaluation_page
 from reward.forms import TrainForm
 from reward.labelers import set_aside_in, voices
+from reward.preflight_page import form_page, preflight_part, wants_estimate
 from reward.scores_page import scores_page
 from reward.scoring import scoring_part, start_scoring
 from runs.models import Run
@@ -115,14 +116,16 @@ def train(request: Request, public_id: UUID) -> HttpResponse:
         raise PermissionDenied(_("Your role does not allow this; ask the workspace's owner."))
     form = TrainForm(request.POST or None)
     refused = None
-    if request.method == "POST" and form.is_valid():
+    if request.method == "POST" and not wants_estimate(request) and form.is_valid():
         try:
             return redirect("runs:run-detail", public_id=_freeze_and_train(request, campaign, form).public_id)
         except Refused as error:
             refused = error
-    context = {"campaign": campaign, "form": form, "refused": refused}
-    status = refused.status if refused else 422 if form.errors else 200
-    return render(request, "reward/train.html", context, status=status)
+    panel = preflight_part(
+        form.asked(),
+        lambda asked: services.expect_training(source=campaign, base_uri=asked["base_uri"], config=asked["config"]),
+    )
+    return form_page(request, "reward/train.html", form, refused, campaign=campaign, **panel)
 
 
 @transaction.atomic

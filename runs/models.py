@@ -26,6 +26,8 @@ class Run(PublicModel):
     state = models.CharField(max_length=10, choices=RunState, default=RunState.QUEUED)
     attempt = models.PositiveIntegerField(default=0)
     max_attempts = models.PositiveSmallIntegerField(default=3)
+    expected_seconds = models.FloatField(null=True)
+    """By arithmetic before it began, not corrected by earlier runs; null where nothing could be told."""
     worker = models.CharField(max_length=120, blank=True)
     heartbeat_at = models.DateTimeField(null=True)
     cancel_requested_at = models.DateTimeField(null=True)
@@ -52,6 +54,34 @@ class Run(PublicModel):
     @property
     def is_finished(self) -> bool:
         return self.state in FINISHED
+
+
+class Machine(models.Model):
+    """What the worker of a queue told of its machine when it last started."""
+
+    host = models.CharField(max_length=120)
+    queue = models.CharField(max_length=40)
+    device = models.CharField(max_length=40)
+    """As PyTorch names it; memory and speeds are the device's."""
+    name = models.CharField(max_length=120)
+    """Of the processor or the card."""
+    cores = models.PositiveIntegerField()
+    threads = models.PositiveIntegerField()
+    memory_bytes = models.PositiveBigIntegerField()
+    swap_bytes = models.PositiveBigIntegerField(default=0)
+    has_bfloat16 = models.BooleanField(default=False)
+    speeds = models.JSONField(default=dict)
+    """number format -> [{"rows", "matrices", "seconds"}], as `reward.training.machine` measures them."""
+    measured_at = models.DateTimeField()
+    """When the speeds were; what was expected of earlier runs goes by others."""
+    seen_at = models.DateTimeField()
+    """When its worker last started or took a run."""
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["host", "queue"], name="machine_once_per_queue")]
+
+    def __str__(self) -> str:
+        return self.host
 
 
 class RunMetric(models.Model):

@@ -23,7 +23,7 @@ ENVIRONMENT = (
     *("HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_ENDPOINT", "XDG_CACHE_HOME"),
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE"),
     *("REQUESTS_CA_BUNDLE", "PIP_CERT", "PIP_CONFIG_FILE", "PIP_FIND_LINKS", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"),
-    *("PIP_NO_INDEX", "PIP_DEFAULT_TIMEOUT", "MODEL_ROOTS", "PLUMBLINE_VAR"),
+    *("PIP_NO_INDEX", "PIP_DEFAULT_TIMEOUT", "MODEL_ROOTS", "PLUMBLINE_VAR", "RUN_MEMORY_MIB"),
 )
 """All that a training process is told of its worker's environment: no database, no broker, no keys."""
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+from typing import Any
 
 from celery import shared_task
+from celery.signals import worker_ready
 
-from runs import launcher, services
+from runs import launcher, probe, services
+from runs.kinds import DEFAULT_QUEUE
 
 
 @shared_task(name="runs.tasks.execute_run")
@@ -18,3 +21,9 @@ def execute_run(run_id: int) -> None:
 @shared_task(name="runs.tasks.recover_runs")
 def recover_runs() -> None:
     services.recover_runs()
+
+
+@worker_ready.connect
+def measure_machine(sender: Any, **_details: Any) -> None:
+    if DEFAULT_QUEUE in sender.app.amqp.queues.consume_from:
+        probe.start()

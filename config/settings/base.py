@@ -125,6 +125,8 @@ RUN_DEVICE = env.text("RUN_DEVICE", "cpu")
 """Device of training processes, as PyTorch names it."""
 TENSORBOARD_DIR = env.text("TENSORBOARD_DIR", "")
 """Where workers write a running run's scalars for TensorBoard, under <kind>/<title>-<short id>/; empty: nowhere."""
+RUN_PROBE = env.text("RUN_PROBE", "reward.training.machine")
+"""Module that measures a worker's machine when the worker starts, in a process of its own; empty measures nothing."""
 IMPORT_MAX_BYTES = env.integer("IMPORT_MAX_BYTES", 64 * 1024 * 1024)
 PROMPT_MAX_CHARACTERS = env.integer("PROMPT_MAX_CHARACTERS", 32_000)
 COMPLETION_MAX_CHARACTERS = env.integer("COMPLETION_MAX_CHARACTERS", 64_000)

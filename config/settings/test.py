@@ -21,3 +21,4 @@ MODEL_ROOTS = [Path(VAR_DIR) / "models"]  # noqa: F405
 DATABASES["default"]["CONN_MAX_AGE"] = 0  # noqa: F405
 RUN_HEARTBEAT_SECONDS = 1
 RUN_DEAD_AFTER_SECONDS = 6
+RUN_PROBE = env.text("RUN_PROBE", "")  # noqa: F405

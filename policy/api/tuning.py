@@ -14,6 +14,7 @@ from policy.access import get_checkpoint
 from policy.api import serializers as s
 from policy.services.tuning import DPO_KIND, SFT_KIND
 from reward.access import get_snapshot
+from reward.api.preflight import EstimateSerializer
 from runs.api.serializers import RunSerializer
 
 
@@ -29,6 +30,33 @@ class SFT(APIView):
     def post(self, request: Request, public_id: Any) -> Response:
         """Queue supervised fine-tuning from this checkpoint on a snapshot's best-ranked, acceptable answers."""
         return _start(request, public_id, SFT_KIND, s.SFTSerializer)
+
+
+class DPOEstimate(APIView):
+    @extend_schema(request=s.DPOSerializer, responses={200: EstimateSerializer})
+    def post(self, request: Request, public_id: Any) -> Response:
+        """What such a DPO run would need: memory, time, and whether a known machine can hold it. Starts nothing."""
+        return _estimate(request, public_id, DPO_KIND, s.DPOSerializer)
+
+
+class SFTEstimate(APIView):
+    @extend_schema(request=s.SFTSerializer, responses={200: EstimateSerializer})
+    def post(self, request: Request, public_id: Any) -> Response:
+        """What such an SFT run would need: memory, time, and whether a known machine can hold it. Starts nothing."""
+        return _estimate(request, public_id, SFT_KIND, s.SFTSerializer)
+
+
+def _estimate(request: Request, public_id: Any, kind: str, serializer: type[Serializer[None]]) -> Response:
+    checkpoint = get_checkpoint(request.user, public_id, do=True)
+    asked = serializer(data=request.data)
+    asked.is_valid(raise_exception=True)
+    found = services.tuning_preflight(
+        kind=kind,
+        checkpoint=checkpoint,
+        snapshot=get_snapshot(request.user, asked.validated_data["snapshot"]),
+        config=asked.validated_data.get("config"),
+    )
+    return Response(EstimateSerializer(found).data)
 
 
 def _start(request: Request, public_id: Any, kind: str, serializer: type[Serializer[None]]) -> Response:

@@ -26,6 +26,7 @@ from policy.access import (
 from policy.api import serializers as s
 from policy.models import Checkpoint, Follow, Lineage, WinRateStudy
 from reward.access import get_reward_model
+from reward.api.preflight import EstimateSerializer
 from runs.api.serializers import RunSerializer
 
 
@@ -114,6 +115,21 @@ class PPO(APIView):
             seed=asked["seed"],
         )
         return Response(RunSerializer(run).data, status=201)
+
+
+class PPOEstimate(APIView):
+    @extend_schema(request=s.PPOSerializer, responses={200: EstimateSerializer})
+    def post(self, request: Request, public_id: Any) -> Response:
+        """What such a PPO run would need: memory, time, and whether a known machine can hold it. Starts nothing."""
+        checkpoint = get_checkpoint(request.user, public_id, do=True)
+        asked = _valid(s.PPOSerializer, request)
+        found = services.ppo_preflight(
+            checkpoint=checkpoint,
+            reward_model=get_reward_model(request.user, asked["reward_model"]),
+            campaign=get_campaign(request.user, asked["campaign"]),
+            config=asked.get("config"),
+        )
+        return Response(EstimateSerializer(found).data)
 
 
 class FollowList(generics.ListAPIView[Follow]):

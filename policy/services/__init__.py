@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from policy.services.checkpoints import import_model, register_import, unfinished_import, verify_checkpoint
 from policy.services.following import feed_followers, follow, unfollow
+from policy.services.preflight import ppo_preflight, tuning_preflight
 from policy.services.sampling import receive_answers, start_sampling
 from policy.services.training import receive_policy, start_ppo
 from policy.services.tuning import receive_tuned, start_tuning
@@ -14,6 +15,7 @@ __all__ = [
     "feed_followers",
     "follow",
     "import_model",
+    "ppo_preflight",
     "receive_answers",
     "receive_policy",
     "receive_tuned",
@@ -22,6 +24,7 @@ __all__ = [
     "start_sampling",
     "start_tuning",
     "start_win_rate",
+    "tuning_preflight",
     "unfinished_import",
     "unfollow",
     "verify_checkpoint",

@@ -13,13 +13,12 @@ from annotation.models import Campaign, Split
 from policy.models import Checkpoint
 from policy.services.checkpoints import register_trained
 from policy.services.following import feed_followers
+from policy.services.preflight import PPO_KIND, ppo_preflight
 from policy.services.sampling import write_prompts
 from reward.models import RewardModel
 from runs import kinds
 from runs.models import Run
 from runs.services import InputRef, create_run
-
-PPO_KIND = "policy.ppo"
 
 
 @transaction.atomic
@@ -36,13 +35,16 @@ def start_ppo(
 
     Raises:
         Refused: the three are not of one workspace, there are no train prompts, the config is invalid, or it wants a
-            penalty for disagreement from a reward model with one head (`one_head`).
+            penalty for disagreement from a reward model with one head (`one_head`), or no machine can hold the run
+            (`cannot_fit`).
     """
     if len({checkpoint.workspace_id, reward_model.workspace_id, campaign.workspace_id}) != 1:
         raise Refused(_("Checkpoint, reward model and campaign must be of one workspace."), code="workspace_mismatch")
     prompts = list(campaign.prompts.filter(split__in=[Split.TRAIN, Split.VALIDATION]).order_by("content_sha256"))
     if not any(prompt.split == Split.TRAIN for prompt in prompts):
         raise Refused(_("The campaign has no train prompts; import prompts first."), code="no_prompts", status=409)
+    expected = ppo_preflight(checkpoint=checkpoint, reward_model=reward_model, campaign=campaign, config=config)
+    expected.require_fit()
     snapshot = reward_model.snapshot
     imitates = kinds.get(PPO_KIND).full_config(config or {})["update"]["imitation_coefficient"] > 0
     groups = {"groups": InputRef(sha256=snapshot.sha256, is_directory=False, label=str(snapshot))} if imitates else {}
@@ -64,6 +66,7 @@ def start_ppo(
             "reward_model": str(reward_model.public_id),
             "campaign": str(campaign.public_id),
         },
+        expected_seconds=expected.expected_seconds,
     )
     if run.config["credit"]["disagreement_penalty"] and reward_model.num_heads == 1:
         raise Refused(

@@ -13,12 +13,11 @@ from accounts.models import AuditEvent, User
 from policy.models import Checkpoint
 from policy.services.checkpoints import register_trained
 from policy.services.following import feed_followers
+from policy.services.preflight import DPO_KIND, SFT_KIND, tuning_preflight
 from reward.models import Snapshot
 from runs.models import Run
 from runs.services import InputRef, create_run
 
-DPO_KIND = "policy.dpo"
-SFT_KIND = "policy.sft"
 TITLES: dict[str, str | Promise] = {
     DPO_KIND: _("DPO from %(checkpoint)s on %(snapshot)s"),
     SFT_KIND: _("SFT from %(checkpoint)s on %(snapshot)s"),
@@ -38,10 +37,12 @@ def start_tuning(
     """Queue a run of `kind` (DPO_KIND or SFT_KIND) from a checkpoint on a snapshot's rankings.
 
     Raises:
-        Refused: the two are not of one workspace, or the config is invalid.
+        Refused: the two are not of one workspace, the config is invalid, or no machine can hold the run (`cannot_fit`).
     """
     if checkpoint.workspace_id != snapshot.workspace_id:
         raise Refused(str(_("Checkpoint and snapshot must be of one workspace.")), code="workspace_mismatch")
+    expected = tuning_preflight(kind=kind, checkpoint=checkpoint, snapshot=snapshot, config=config)
+    expected.require_fit()
     run = create_run(
         workspace=checkpoint.workspace,
         by=by,
@@ -54,6 +55,7 @@ def start_tuning(
             "groups": InputRef(sha256=snapshot.sha256, is_directory=False, label=str(snapshot)),
         },
         context={"checkpoint": str(checkpoint.public_id), "snapshot": str(snapshot.public_id)},
+        expected_seconds=expected.expected_seconds,
     )
     AuditEvent.record(workspace=checkpoint.workspace, actor=by, verb=kind, target=run)
     return run

@@ -8,6 +8,7 @@ import torch
 import trl
 from datasets import Dataset
 
+from policy.training.fit import require_dpo_fits
 from policy.training.trl_config import DPOConfig
 from policy.training.trl_data import Preference, stated_preferences
 from policy.training.trl_run import Bridge, arguments, carry_out, save, start_weights
@@ -40,6 +41,7 @@ class TokenDPOTrainer(trl.DPOTrainer):
 def tune_by_preferences(run: RunDirectory) -> Outcome:
     """Learn the stated preferences on training prompts; measure on those of held-out prompts."""
     config = run.config(DPOConfig)
+    require_dpo_fits(run, config)
     model, tokenizer = load_policy(run.input("policy"), dtype=torch.float32)
     reference, _tokenizer = load_policy(run.input("policy"), dtype=torch.float32)
     dataset = load_within(run, model, tokenizer, max_tokens=config.max_tokens)

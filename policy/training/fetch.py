@@ -27,6 +27,7 @@ from reward.training.language_model import (
     load_policy,
     read_meta,
     save_policy,
+    template_tokens,
     use_pad_token,
 )
 from reward.training.rundir import TrainingRefused
@@ -172,7 +173,7 @@ def dequantise(gguf: Path, target: Path, *, meta: Mapping[str, Any]) -> None:
     hf.save_pretrained(str(target))
     tokenizer = Tokenizer(hf, target)
     use_pad_token(model, tokenizer)
-    save_policy(model, tokenizer, target, meta=meta)
+    save_policy(model, tokenizer, target, meta={**meta, "template_tokens": template_tokens(tokenizer)})
     load_policy(target)
 
 
@@ -219,7 +220,7 @@ def _save_checked(model: Any, tokenizer: Tokenizer, target: Path, meta: Mapping[
     if getattr(model.config, "quantization_config", None) is not None:
         message = "This model is quantised; import the weights in float32, float16 or bfloat16 instead."
         raise TrainingRefused(message, code="quantised")
-    save_policy(model, tokenizer, target, meta=meta)
+    save_policy(model, tokenizer, target, meta={**meta, "template_tokens": template_tokens(tokenizer)})
 
 
 def _meta(uri: str, *, base: str, licence: str) -> dict[str, Any]:

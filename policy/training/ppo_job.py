@@ -9,7 +9,7 @@ from policy.training.checkpointing import save_state
 from policy.training.evaluate import SampledAnswer, evaluate
 from policy.training.ppo import StepMetrics, train
 from policy.training.ppo_parts import Job, load_job
-from reward.training.language_model import decode, read_meta, save_policy
+from reward.training.language_model import decode, inherited, read_meta, save_policy
 from reward.training.rundir import Outcome, RunDirectory
 
 
@@ -29,7 +29,7 @@ def train_policy(run: RunDirectory) -> Outcome:
     job.choice.apply(job.policy)
     folder = run.artifact_path("model")
     parent = read_meta(run.input("policy"))
-    meta: dict[str, Any] = {name: parent[name] for name in ("base", "licence", "source_uri") if name in parent}
+    meta: dict[str, Any] = inherited(parent)
     meta |= {"kind": "policy", "ppo_step": best.step}
     if job.ranks.is_first:
         save_policy(job.policy.plain_model(), job.tokenizer, folder, meta=meta)

@@ -12,6 +12,7 @@ from policy.training.checkpointing import load_state
 from policy.training.config import PPOConfig
 from policy.training.critic import Critic, critic_from_reward_model, critic_like_policy
 from policy.training.evaluate import Choice
+from policy.training.fit import require_ppo_fits
 from policy.training.guard import Guard
 from policy.training.imitation import Imitation
 from policy.training.ppo import PPOState
@@ -56,6 +57,7 @@ def load_job(run: RunDirectory) -> Job:
     """All parts as the last checkpoint left them, if there is one. Raises TrainingRefused."""
     ranks = join_ranks(run.spec.device)
     config = run.config(PPOConfig)
+    require_ppo_fits(run, config)
     torch.set_float32_matmul_precision(config.matmul_precision)
     model, tokenizer = load_policy(run.input("policy"), dtype=torch.float32)
     reward = RewardModel.load(run.input("reward")).to(run.spec.device).requires_grad_(False).eval()

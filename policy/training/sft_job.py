@@ -6,6 +6,7 @@ import torch
 import trl
 from datasets import Dataset
 
+from policy.training.fit import require_sft_fits
 from policy.training.trl_config import SFTConfig
 from policy.training.trl_data import Demonstration, demonstrations
 from policy.training.trl_run import Bridge, arguments, carry_out, save, start_weights
@@ -28,6 +29,7 @@ NAMES = {
 def tune_by_demonstrations(run: RunDirectory) -> Outcome:
     """Imitate the best answers to training prompts; measure on those to held-out prompts."""
     config = run.config(SFTConfig)
+    require_sft_fits(run, config)
     model, tokenizer = load_policy(run.input("policy"), dtype=torch.float32)
     dataset = load_within(run, model, tokenizer, max_tokens=config.max_tokens)
     train, num_without = demonstrations(dataset.train)

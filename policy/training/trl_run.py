@@ -12,7 +12,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.trainer_callback import PrinterCallback
 
 from policy.training.trl_config import DPOConfig, SFTConfig
-from reward.training.language_model import Tokenizer, read_meta, save_policy
+from reward.training.language_model import Tokenizer, inherited, read_meta, save_policy
 from reward.training.rundir import Outcome, RunDirectory, TrainingRefused
 
 # TRL reports to the Hub which trainer is in use, unless told not to.
@@ -121,7 +121,7 @@ def carry_out(trainer: Trainer, bridge: Bridge) -> bool:
 def save(run: RunDirectory, model: nn.Module, tokenizer: Tokenizer, metrics: dict[str, float | None]) -> Outcome:
     """The policy as an artifact, described as its parent was."""
     parent = read_meta(run.input("policy"))
-    meta: dict[str, Any] = {name: parent[name] for name in ("base", "licence", "source_uri") if name in parent}
+    meta: dict[str, Any] = inherited(parent)
     folder = run.artifact_path("model")
     save_policy(model, tokenizer, folder, meta={**meta, "kind": "policy", "trained_by": run.spec.kind})
     return Outcome(metrics=metrics, artifacts={"model": folder})

@@ -22,6 +22,7 @@ from policy.access import checkpoints_seen_by, get_checkpoint, lineages_seen_by,
 from policy.forms import ImportModelForm, PPOForm
 from policy.lineage import tree
 from reward.access import reward_models_seen_by
+from reward.preflight_page import form_page, preflight_part, wants_estimate
 
 
 @login_required
@@ -86,13 +87,20 @@ def ppo(request: Request, public_id: UUID) -> HttpResponse:
         campaigns=campaigns_seen_by(request.user).filter(workspace=checkpoint.workspace),
     )
     refused = None
-    if request.method == "POST" and form.is_valid():
+    if request.method == "POST" and not wants_estimate(request) and form.is_valid():
         own = {name: form.cleaned_data[name] for name in ("reward_model", "campaign", "seed")}
         try:
             run = services.start_ppo(checkpoint=checkpoint, by=request.user, config=form.config(), **own)
             return redirect("runs:run-detail", public_id=run.public_id)
         except Refused as error:
             refused = error
-    context = {"checkpoint": checkpoint, "form": form, "refused": refused}
-    status = refused.status if refused else 422 if form.errors else 200
-    return render(request, "policy/train.html", context, status=status)
+    panel = preflight_part(
+        form.asked(),
+        lambda asked: services.ppo_preflight(
+            checkpoint=checkpoint,
+            reward_model=asked["reward_model"],
+            campaign=asked["campaign"],
+            config=asked["config"],
+        ),
+    )
+    return form_page(request, "policy/train.html", form, refused, checkpoint=checkpoint, **panel)

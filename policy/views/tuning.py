@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods
 
 from accounts.errors import Refused
@@ -15,6 +15,7 @@ from policy import services
 from policy.access import get_checkpoint
 from policy.forms import DPOForm, SFTForm, TuneForm
 from reward.access import snapshots_seen_by
+from reward.preflight_page import form_page, preflight_part, wants_estimate
 
 
 @login_required
@@ -36,7 +37,7 @@ def _tune(request: Request, public_id: UUID, form_class: type[TuneForm]) -> Http
         snapshots=snapshots_seen_by(request.user).filter(workspace=checkpoint.workspace),
     )
     refused = None
-    if request.method == "POST" and form.is_valid():
+    if request.method == "POST" and not wants_estimate(request) and form.is_valid():
         own = {name: form.cleaned_data[name] for name in ("snapshot", "seed")}
         try:
             run = services.start_tuning(
@@ -45,6 +46,10 @@ def _tune(request: Request, public_id: UUID, form_class: type[TuneForm]) -> Http
             return redirect("runs:run-detail", public_id=run.public_id)
         except Refused as error:
             refused = error
-    context = {"checkpoint": checkpoint, "form": form, "refused": refused}
-    status = refused.status if refused else 422 if form.errors else 200
-    return render(request, "policy/train.html", context, status=status)
+    panel = preflight_part(
+        form.asked(),
+        lambda asked: services.tuning_preflight(
+            kind=form.kind, checkpoint=checkpoint, snapshot=asked["snapshot"], config=asked["config"]
+        ),
+    )
+    return form_page(request, "policy/train.html", form, refused, checkpoint=checkpoint, **panel)

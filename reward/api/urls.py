@@ -13,6 +13,9 @@ urlpatterns = [
     path("snapshots/<uuid:public_id>/", views.SnapshotDetail.as_view(), name="api-snapshot-detail"),
     path("snapshots/<uuid:public_id>/train/", views.SnapshotTrain.as_view(), name="api-snapshot-train"),
     path(
+        "snapshots/<uuid:public_id>/train/estimate/", views.SnapshotTrainEstimate.as_view(), name="api-train-estimate"
+    ),
+    path(
         "snapshots/<uuid:public_id>/preferences/",
         exports.SnapshotPreferences.as_view(),
         name="api-snapshot-preferences",

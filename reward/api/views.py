@@ -14,6 +14,7 @@ from accounts.access import RESEARCHES, STAFF, workspace_for
 from accounts.api.person import person
 from annotation.access import get_campaign
 from reward.access import get_reward_model, get_snapshot, reward_models_seen_by, snapshots_seen_by
+from reward.api.preflight import EstimateSerializer
 from reward.api.serializers import (
     AskAgainSerializer,
     AskedAgainSerializer,
@@ -23,7 +24,7 @@ from reward.api.serializers import (
     TrainSerializer,
 )
 from reward.models import RewardModel, Snapshot
-from reward.services import ask_again, freeze_snapshot, start_training
+from reward.services import ask_again, expect_training, freeze_snapshot, start_training
 from runs.api.serializers import RunSerializer
 
 
@@ -69,6 +70,19 @@ class SnapshotTrain(APIView):
             seed=asked.validated_data["seed"],
         )
         return Response(RunSerializer(run).data, status=201)
+
+
+class SnapshotTrainEstimate(APIView):
+    @extend_schema(request=TrainSerializer, responses={200: EstimateSerializer})
+    def post(self, request: Request, public_id: Any) -> Response:
+        """What such a run would need: memory, time, and whether a known machine can hold it. Starts nothing."""
+        snapshot = get_snapshot(request.user, public_id, do=True)
+        asked = TrainSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        found = expect_training(
+            source=snapshot, base_uri=asked.validated_data["base"], config=asked.validated_data.get("config")
+        )
+        return Response(EstimateSerializer(found).data)
 
 
 class RewardModelList(generics.ListAPIView[RewardModel]):

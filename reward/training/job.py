@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from reward.training.config import RewardConfig
+from reward.training.estimate import reward_memory
 from reward.training.files import replace_json
+from reward.training.fit import SMALLER_REWARD_MODEL, require_fit, shape_at
 from reward.training.groups import Dataset, Group, load_within
 from reward.training.language_model import read_meta
 from reward.training.measure import Frozen, frozen_features, measure
@@ -24,6 +26,7 @@ from reward.training.trainer import Progress, make_optimizer, num_steps, train
 def train_reward_model(run: RunDirectory) -> Outcome:
     """Train on the training groups, center, measure on the held-out ones and save."""
     config = run.config(RewardConfig)
+    _require_fit(run, config)
     torch.set_float32_matmul_precision(config.matmul_precision)
     model = _start(run, config)
     dataset = load_within(run, model.backbone, model.tokenizer, max_tokens=config.max_tokens)
@@ -42,6 +45,12 @@ def train_reward_model(run: RunDirectory) -> Outcome:
         metrics={**measures.metrics, "num_steps": steps.step, "num_skipped_steps": steps.skipped},
         artifacts={"model": folder, "evaluation": run.artifact_path("evaluation.json")},
     )
+
+
+def _require_fit(run: RunDirectory, config: RewardConfig) -> None:
+    base = shape_at(run.input("base"))
+    if base is not None:
+        require_fit(run, reward_memory(base, config), remedy=SMALLER_REWARD_MODEL)
 
 
 def _train(

@@ -108,6 +108,12 @@ def read_meta(path: str | Path) -> dict[str, Any]:
     return dict(data)
 
 
+def inherited(parent: Mapping[str, Any]) -> dict[str, Any]:
+    """What a child's plumbline.json takes over from its parent's."""
+    names = ("base", "licence", "source_uri", "template_tokens")
+    return {name: parent[name] for name in names if name in parent}
+
+
 def encode_prompt(tokenizer: Tokenizer, messages: Sequence[Mapping[str, str]]) -> list[int]:
     """Ids of a conversation up to where the answer starts: by the chat template, or BOS and the contents as plain text.
 
@@ -127,6 +133,15 @@ def encode_prompt(tokenizer: Tokenizer, messages: Sequence[Mapping[str, str]]) -
         before, _, rendered = rendered.partition(mark)
         ids += tokenizer.encode_template(before) + tokenizer.encode(content)
     return ids + tokenizer.encode_template(rendered)
+
+
+def template_tokens(tokenizer: Tokenizer) -> int:
+    """Tokens that a conversation of one message has beside that message's own: what estimates of lengths go by."""
+    word = "a"
+    try:
+        return len(encode_prompt(tokenizer, [{"role": "user", "content": word}])) - len(tokenizer.encode(word))
+    except TrainingRefused:  # a template that wants more than one message
+        return 0
 
 
 def decode(tokenizer: Tokenizer, ids: Sequence[int]) -> str:

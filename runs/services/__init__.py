@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from runs.services.events import record_events
+from runs.services.machines import tell_machine
 from runs.services.moves import Artifact, Beat, StaleAttempt, claim_run, finish_run, heartbeat, requeue_run
 from runs.services.recovery import nudge_next, recover_runs
 from runs.services.requests import InputRef, cancel_run, create_run
@@ -21,4 +22,5 @@ __all__ = [
     "record_events",
     "recover_runs",
     "requeue_run",
+    "tell_machine",
 ]

@@ -14,6 +14,7 @@ from django.utils import timezone
 from accounts.enqueue import enqueue
 from runs import kinds
 from runs.models import Run, RunArtifact, RunNote
+from runs.services.machines import see_machine
 from runs.services.requests import EXECUTE
 from runs.states import FINISHED, RunState
 
@@ -41,7 +42,10 @@ class Artifact:
 
 @transaction.atomic
 def claim_run(*, run_id: int, worker: str) -> Run | None:
-    """Take a queued run: the next attempt begins. None when it is not queued (any more)."""
+    """Take a queued run: the next attempt begins. None when it is not queued (any more).
+
+    Also: notes that the worker's machine is still there.
+    """
     queued = Run.objects.filter(pk=run_id, state=RunState.QUEUED)
     moved = queued.update(
         state=RunState.RUNNING,
@@ -51,6 +55,7 @@ def claim_run(*, run_id: int, worker: str) -> Run | None:
         started_at=Coalesce("started_at", Now()),
         progress={},
     )
+    see_machine(worker)
     return Run.objects.select_related("workspace").get(pk=run_id) if moved else None
 
 

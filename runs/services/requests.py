@@ -45,6 +45,7 @@ def create_run(
     inputs: Mapping[str, InputRef],
     seed: int = 0,
     context: Mapping[str, Any] | None = None,
+    expected_seconds: float | None = None,
 ) -> Run:
     """Write down a run, frozen, with every setting filled in.
 
@@ -67,6 +68,7 @@ def create_run(
         code_version=code_version(),
         inputs={name: _input_row(ref) for name, ref in inputs.items()},
         context=dict(context or {}),
+        expected_seconds=expected_seconds,
         heartbeat_at=timezone.now(),
     )
     AuditEvent.record(workspace=workspace, actor=by, verb="run.create", target=run, kind=kind)

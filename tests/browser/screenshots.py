@@ -21,6 +21,7 @@ from annotation.models import Labeler, Purpose, Ranking
 from reward.labelers import set_labeler_aside, take_labeler_back
 from runs.models import Run
 from tests.browser.cast import Cast, Models, add_curves, add_models, add_rankings, make_cast
+from tests.stored import make_measurable
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -81,6 +82,7 @@ def test_take_pictures(live_server: object, chromium: Browser) -> None:
     cast = make_cast()
     models = add_models(cast)
     add_rankings(cast)
+    make_measurable(models.base, models.version)
     odd = set_aside_labeler(cast, models)
     labeler = services.labeler_for(workspace=cast.workspace, user=cast.labeler)
     lease = services.claim_task(campaign=cast.campaign, labeler=labeler, purpose="collect")

@@ -13,6 +13,7 @@ from annotation import services
 from runs.models import Run, RunMetric
 from tests.browser.cast import Cast, add_models, add_rankings
 from tests.browser.conftest import SignIn
+from tests.stored import make_measurable
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -145,3 +146,21 @@ def test_the_skip_link_leads_past_the_header(page: Page, live_server: object, ca
     page.keyboard.press("Enter")
 
     assert page.evaluate("document.activeElement.id") == "main"
+
+
+def test_the_estimate_follows_what_is_typed(page: Page, live_server: object, cast: Cast, sign_in: SignIn) -> None:
+    models = add_models(cast)
+    make_measurable(models.base, models.version)
+    sign_in(page.context, cast.researcher)
+    page.goto(f"{live_server}{reverse('policy:ppo', args=[models.base.public_id])}")
+    panel = page.locator("#estimate")
+    expect(panel).to_contain_text("of the 23.5 GiB of memory on workshop")
+    expect(panel).not_to_contain_text("value network")
+
+    page.get_by_label("Value network").select_option("separate")
+
+    expect(panel).to_contain_text("Weights of the value network")
+    page.get_by_label("Answers per step").fill("0")
+    expect(panel).to_contain_text("config_invalid")
+    page.get_by_label("Answers per step").fill("16")
+    expect(panel).to_contain_text("Weights of the value network")

@@ -10,4 +10,4 @@ from reward.models import RewardModel
 def test_groups_of_settings_are_titled_as_the_field_writes_them() -> None:
     form = PPOForm(reward_models=RewardModel.objects.none(), campaigns=Campaign.objects.none())
 
-    assert [group.title for group in form.groups()] == ["", "LoRA", "KL", "Credit", "Update", "Guard"]
+    assert [group.title for group in form.groups()] == ["", "LoRA", "KL", "Credit", "Update", "Guard", "Keep"]

@@ -9,8 +9,8 @@ GPU_OPS=reference|torch|cpp|triton chooses; `path()` says which and why.
 
 from __future__ import annotations
 
+from gpu_ops.decoding import few_rows, few_rows_linear
 from gpu_ops.dispatch import path
-from gpu_ops.few_rows import few_rows_linear
 from gpu_ops.linear_logp import LinearLogp, linear_logp
 from gpu_ops.linear_ppo_loss import LinearPPO, PPOLossMetrics, linear_ppo_loss
 from gpu_ops.linear_ppo_loss.module import LMHeadPPOLoss
@@ -25,6 +25,7 @@ __all__ = [
     "LinearPPO",
     "PPOLossMetrics",
     "ValueLoss",
+    "few_rows",
     "few_rows_linear",
     "gae",
     "grouped_preference_loss",

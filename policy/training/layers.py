@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from types import MethodType
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
-from gpu_ops import few_rows_linear
 from policy.training.attention import KVCache
 
 
@@ -34,20 +31,3 @@ def run_layers(
             hidden, attention_mask=mask, position_ids=positions, position_embeddings=angles, past_key_values=cache
         )
     return hidden
-
-
-@contextmanager
-def few_rows(model: nn.Module) -> Iterator[None]:
-    """Within it the linear layers of `model` compute few rows at a time as decoding wants it, by gpu_ops."""
-    layers = [module for module in model.modules() if type(module) is nn.Linear]
-    for layer in layers:
-        layer.forward = MethodType(_forward, layer)  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        for layer in layers:
-            del layer.forward
-
-
-def _forward(layer: nn.Linear, inputs: Tensor) -> Tensor:
-    return few_rows_linear(inputs, layer.weight, layer.bias)

@@ -15,8 +15,9 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from gpu_ops import few_rows
 from policy.training.attention import KVCache, use_grouped_attention
-from policy.training.layers import few_rows, run_layers
+from policy.training.layers import run_layers
 from policy.training.randomness import generator
 
 COMPACT_BELOW = 0.75

@@ -156,12 +156,15 @@ def _pass(model: Any, rows: int, device: str) -> Callable[[], None]:
     """One forward pass of `rows` tokens: apart, as when decoding, or up to 64 in a sequence, as in training."""
     import torch
 
+    from gpu_ops import few_rows
+
     length = 64 if rows > 64 else 1
     ids = torch.zeros(rows // length, length, dtype=torch.int64, device=device)
 
     @torch.inference_mode()
     def once() -> None:
-        model(input_ids=ids, use_cache=False)
+        with few_rows(model):
+            model(input_ids=ids, use_cache=False)
         if ids.is_cuda:
             torch.cuda.synchronize(device)
 

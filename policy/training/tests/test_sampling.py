@@ -8,9 +8,7 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM
 
-from gpu_ops import cpp
-from gpu_ops import few_rows as few_rows_op
-from policy.training.layers import few_rows
+from gpu_ops import cpp, decoding, few_rows
 from policy.training.sampling import Answer, Draw, Request, SampleProgress, nucleus, pick, sample
 from policy.training.tests.conftest import EOS, build_llama
 
@@ -138,7 +136,7 @@ def test_the_model_is_as_it_was_after_drawing_even_where_drawing_fails() -> None
 
 @torch.no_grad()
 def test_answers_are_the_same_whoever_computes_the_linear_layers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(few_rows_op, "LEAST_WEIGHTS", 1)
+    monkeypatch.setattr(decoding, "LEAST_WEIGHTS", 1)
     requests = [Request([3 + i, 4], (0, i)) for i in range(5)]
     drawn = []
     for path in ("cpp" if cpp.load().usable else "reference", "torch"):

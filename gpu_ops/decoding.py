@@ -5,8 +5,12 @@ Reading the weights once is the floor. BLAS packs them first, for a reuse that f
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import MethodType
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from gpu_ops import dispatch
@@ -30,6 +34,23 @@ def few_rows_linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) 
     out: Tensor = torch.ops.plumbline_cpp.few_rows(rows, weight, INSTRUCTIONS)
     out = out.view(*inputs.shape[:-1], -1)
     return out if bias is None else out + bias
+
+
+@contextmanager
+def few_rows(model: nn.Module) -> Iterator[None]:
+    """Within it the linear layers of `model` compute few rows at a time by `few_rows_linear`."""
+    layers = [module for module in model.modules() if type(module) is nn.Linear]
+    for layer in layers:
+        layer.forward = MethodType(_forward, layer)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.forward
+
+
+def _forward(layer: nn.Linear, inputs: Tensor) -> Tensor:
+    return few_rows_linear(inputs, layer.weight, layer.bias)
 
 
 def _is_ours(inputs: Tensor, weight: Tensor) -> bool:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from gpu_ops import few_rows, few_rows_linear
+from gpu_ops import decoding, few_rows_linear
 from gpu_ops.tests.conftest import needs_cpp
 from gpu_ops.tests.test_rows import instruction_sets
 
@@ -16,8 +16,8 @@ pytestmark = needs_cpp
 
 @pytest.fixture(params=instruction_sets(), autouse=True)
 def _instructions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(few_rows, "INSTRUCTIONS", request.param)
-    monkeypatch.setattr(few_rows, "LEAST_WEIGHTS", 1)
+    monkeypatch.setattr(decoding, "INSTRUCTIONS", request.param)
+    monkeypatch.setattr(decoding, "LEAST_WEIGHTS", 1)
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
         seen.append(inputs)
         return linear(inputs, weight, bias)
 
-    monkeypatch.setattr(few_rows, "linear", spy)
+    monkeypatch.setattr(decoding, "linear", spy)
     return seen
 
 
@@ -96,7 +96,7 @@ def test_pytorch_computes_what_the_kernel_is_not_for(
 ) -> None:
     inputs, weight = numbers(33 if kind == "rows" else 2, 8), numbers(8, 8)
     if kind == "weights":
-        monkeypatch.setattr(few_rows, "LEAST_WEIGHTS", 65)
+        monkeypatch.setattr(decoding, "LEAST_WEIGHTS", 65)
     if kind == "dtype":
         inputs, weight = inputs.bfloat16(), weight.bfloat16()
     if kind == "strides":

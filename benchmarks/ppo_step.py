@@ -1,8 +1,9 @@
 """What a PPO step costs: ours against TRL 1.12's, the same model, answers and epochs, every weight trained, float32.
 
 Each side runs in a process of its own from the same weights; no answer ends early and no prompt is padded, so all
-compute the same tokens. `ours` has the value head on the policy's trunk, as is our default; `ours_separate` has a
-value network of its own, as TRL has; `ours_lora` trains adapters of rank 16 beside every matrix of the layers.
+compute the same tokens. None of our steps ends early on KL, as TRL's cannot. `ours` has the value head on the policy's
+trunk, as is our default; `ours_separate` has a value network of its own, as TRL has; `ours_lora` trains adapters of
+rank 16 beside every matrix of the layers.
 
     python benchmarks/ppo_step.py                          # the shape of SmolLM2-135M, random weights
     python benchmarks/ppo_step.py --model tiny             # the scripted task's model
@@ -26,9 +27,9 @@ from benchmarks.flops import peak_flops, step_flops
 from benchmarks.ppo_work import Told, Work, build, run_side, run_trl, typical
 
 OURS: dict[str, dict[str, Any]] = {
-    "ours": {},
-    "ours_separate": {"value_network": "separate"},
-    "ours_lora": {"lora_rank": 16},
+    "ours": {"every_epoch": True},
+    "ours_separate": {"every_epoch": True, "value_network": "separate"},
+    "ours_lora": {"every_epoch": True, "lora_rank": 16},
 }
 
 

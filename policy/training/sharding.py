@@ -38,12 +38,36 @@ def shard(policy: Policy, *, ranks: Ranks, device: str) -> None:
         raise TrainingRefused(message, code="sharded_adapters")
     mesh = init_device_mesh(torch.device(device).type, (ranks.count,))
     for layers in policy.towers():
-        for layer in layers:
-            sharded = fully_shard(layer, mesh=mesh, reshard_after_forward=True)
+        sharded = [fully_shard(layer, mesh=mesh, reshard_after_forward=True) for layer in layers]
+        for index, layer in enumerate(sharded):
             # The loss divides by all ranks' tokens already, so gradients add up; Gloo knows a plain sum alone.
-            sharded.set_gradient_divide_factor(1.0)
-            sharded.set_force_sum_reduction_for_comms(True)
+            layer.set_gradient_divide_factor(1.0)
+            layer.set_force_sum_reduction_for_comms(True)
+            # By itself FSDP prefetches what ran before, on each rank another: the draws of a step differ in length.
+            below = max(index - 1, 0)
+            layer.set_modules_to_backward_prefetch([sharded[below] if _is_trained(layers[below]) else layer])
+    root = _Towers(policy)
+    fully_shard(root, mesh=mesh)
     policy.move(device)
+    root()
+
+
+def _is_trained(layer: nn.Module) -> bool:
+    return any(parameter.requires_grad for parameter in layer.parameters())
+
+
+class _Towers(nn.Module):
+    """The root that makes FSDP share its buffers among all layers: roots of their own would each keep the last ones.
+
+    FSDP takes the module that is called first for the root. This one is called once and does nothing.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__()
+        self.towers = nn.ModuleList(policy.towers())
+
+    def forward(self) -> None:
+        """Nothing."""
 
 
 @contextmanager

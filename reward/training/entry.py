@@ -23,11 +23,8 @@ EXIT_CRASHED = 70
 EXIT_LOCKED = 73
 EXIT_STOPPED = 75
 
-RANK_VARIABLES = (
-    *("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"),
-    "ACCELERATE_USE_FSDP",
-)
-"""What tells a process that it is one of several, and TRL's trainers that they are to shard."""
+RANK_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+"""What tells a process that it is one of several."""
 
 Handler = Callable[[RunDirectory], Outcome]
 

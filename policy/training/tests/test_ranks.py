@@ -38,15 +38,16 @@ CASES: dict[str, dict[str, Any]] = {
         "lora": LoRAConfig(rank=2),
         "update": UpdateConfig(**{**UPDATE, "micro_batch_size": 8}),
     },
-    # As the first, so that one rank makes passes that count for nothing; and the weights are averaged.
+    # As the first, so that one rank makes passes that count for nothing; a layer is frozen, and weights are averaged.
     "sharded": {
         "value_network": "separate",
+        "train_layers": 1,
         "update": UpdateConfig(**UPDATE, critic_warmup_steps=1, imitation_coefficient=1.0, average_decay=0.5),
     },
-    # One micro-batch a step: the second rank only keeps step, and the judge's pass serves the first update.
+    # One answer a step: the second rank draws nothing and only keeps step; the judge's pass serves the first update.
     "sharded, keeping states": {
-        "train_layers": 1,
-        "update": UpdateConfig(**{**UPDATE, "mini_batches": 1, "micro_batch_size": 10}),
+        "answers_per_step": 1,
+        "update": UpdateConfig(**{**UPDATE, "mini_batches": 1}),
     },
 }
 
@@ -54,9 +55,10 @@ CASES: dict[str, dict[str, Any]] = {
 def run(case: str, ranks: Ranks, folder: Path) -> None:
     """Three steps and an evaluation; the first rank writes weights and metrics."""
     torch.set_num_threads(1)
+    settings: dict[str, Any] = {"answers_per_step": 10, **CASES[case]}
     config = PPOConfig(
-        steps=3, answers_per_step=10, max_new_tokens=8, credit=CreditConfig(missing_eos_penalty=0.5),
-        kl=KLConfig(coefficient=0.05, controller="adaptive"), **CASES[case],
+        steps=3, max_new_tokens=8, credit=CreditConfig(missing_eos_penalty=0.5),
+        kl=KLConfig(coefficient=0.05, controller="adaptive"), **settings,
     )  # fmt: skip
     model = build_llama()
     critic = critic_like_policy(model) if config.value_network == "separate" else None

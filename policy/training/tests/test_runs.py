@@ -159,13 +159,12 @@ def test_where_nobody_preferred_anything_there_is_nothing_to_imitate(ppo_run: Ca
     assert refusal.value.code == "no_demonstrations"
 
 
+ACCELERATE = "accelerate.commands.launch --num_processes 2 --num_cpu_threads_per_process 1"
 LAUNCHERS = {
     "torchrun": "torch.distributed.run --standalone --nproc-per-node=2",
-    # With --cpu accelerate 1.15 starts one process, whatever the number.
-    "accelerate": "accelerate.commands.launch --multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no "
-    "--dynamo_backend no --num_cpu_threads_per_process 1 --main_process_port 0",
-    "fsdp": "accelerate.commands.launch --config_file deploy/accelerate/fsdp.yaml --num_processes 2 "
-    "--num_cpu_threads_per_process 1",
+    # On CPUs too: with --cpu accelerate 1.15 starts one process, whatever the number.
+    "replicated": f"{ACCELERATE} --config_file deploy/accelerate/replicated.yaml",
+    "fsdp": f"{ACCELERATE} --config_file deploy/accelerate/fsdp.yaml",
 }
 
 
@@ -181,7 +180,7 @@ def test_two_processes_of_a_run_leave_what_one_leaves(ppo_run: Callable[..., Pat
     alone, together = ppo_run("alone", steps=3), ppo_run("together", steps=3)
     expected = carry_out(alone)
 
-    launched(together, "accelerate")
+    launched(together, "replicated")
 
     assert "2 processes train together." in {event.get("message") for event in told(together)}
     outcome = json.loads((together / "outcome.json").read_text())

@@ -1,13 +1,15 @@
 """Everything that a PPO run needs to go on bit for bit after step k, as safetensors and JSON.
 
 Only what is trained is saved: frozen layers and the reference come from the parent model again. Random numbers
-derive from seed and step, so none are saved; the position in the prompts follows from the step.
+derive from seed and step, so none are saved; the position in the prompts follows from the step. Tensors are whole, so
+a run may go on in another number of processes.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,26 +21,45 @@ from policy.training.credit import RunningMoments
 from policy.training.evaluate import Choice, Evaluation
 from policy.training.guard import Guard
 from policy.training.ppo import PPOState
+from policy.training.sharding import share_of, whole
 from policy.training.trunk import Policy
+from reward.training.ranks import ALONE, Ranks
 
+Weights = Mapping[str, Tensor]
+
+TRAINED = "trained.safetensors"
+MOMENTS = "optimizer.safetensors"
 AVERAGE = "average.safetensors"
 CHOSEN = "chosen.safetensors"
 
 
-def save_state(
-    path: Path, policy: Policy, state: PPOState, choice: Choice, guard: Guard, history: dict[str, float]
-) -> None:
-    """Write weights, AdamW's moments, the choice so far and all counters into the directory `path`."""
-    names: dict[Tensor, str] = {parameter: name for name, parameter in policy.trained()}
-    moments: dict[str, Tensor] = {}
-    for parameter, slots in state.optimizer.state.items():
-        moments |= {f"{names[parameter]}|{slot}": value.contiguous() for slot, value in slots.items()}
-    save_file({name: p.detach().contiguous() for p, name in names.items()}, path / "trained.safetensors")
-    save_file(moments, path / "optimizer.safetensors")
+def gather_state(policy: Policy, state: PPOState, choice: Choice, *, ranks: Ranks = ALONE) -> dict[str, Weights]:
+    """Weights, AdamW's moments and the choice so far, whole, by file. Every rank must call it; see `whole`."""
+    trained = dict(policy.trained())
+    moments = {
+        f"{name}|{slot}": value
+        for name, parameter in trained.items()
+        for slot, value in state.optimizer.state.get(parameter, {}).items()
+    }
+    files: dict[str, Weights] = {TRAINED: trained, MOMENTS: moments}
     if state.average is not None:
-        save_file({name: value.contiguous() for name, value in state.average.weights.items()}, path / AVERAGE)
+        files[AVERAGE] = state.average.weights
     if choice.weights is not None and not _chosen_is_trained(choice, state):
-        save_file(choice.weights, path / CHOSEN)
+        files[CHOSEN] = choice.weights
+    return {file: whole(tensors, ranks=ranks) for file, tensors in files.items()}
+
+
+def save_state(
+    path: Path,
+    files: Mapping[str, Weights],
+    state: PPOState,
+    choice: Choice,
+    guard: Guard,
+    history: dict[str, float],
+) -> None:
+    """Write what `gather_state` found and all counters into the directory `path`."""
+    for file, tensors in files.items():
+        save_file(dict(tensors), path / file)
     (path / "state.json").write_text(json.dumps(_numbers(state, choice, guard, history), indent=1))
 
 
@@ -49,16 +70,16 @@ def load_state(path: Path, policy: Policy, state: PPOState, choice: Choice, guar
         ValueError: the checkpoint is of another set of trained weights.
     """
     trained = dict(policy.trained())
-    weights = load_file(path / "trained.safetensors")
+    weights = load_file(path / TRAINED)
     if set(weights) != set(trained):
         raise ValueError(f"checkpoint holds {len(weights)} trained tensors but the policy trains {len(trained)}")
     with torch.no_grad():
         for name, value in weights.items():
-            trained[name].copy_(value)
+            trained[name].copy_(share_of(value, trained[name]))
     state.optimizer.state.clear()
-    for key, value in load_file(path / "optimizer.safetensors").items():
+    for key, value in load_file(path / MOMENTS).items():
         name, _, slot = key.rpartition("|")
-        state.optimizer.state[trained[name]][slot] = value.to(trained[name].device)
+        state.optimizer.state[trained[name]][slot] = share_of(value, trained[name])
     numbers = json.loads((path / "state.json").read_text())
     state.step, state.skipped_in_a_row = numbers["step"], numbers["skipped_in_a_row"]
     state.skipped_total, state.ended = numbers["skipped_total"], numbers["ended"]
@@ -70,7 +91,7 @@ def load_state(path: Path, policy: Policy, state: PPOState, choice: Choice, guar
     )
     if state.average is not None:
         for name, value in load_file(path / AVERAGE).items():
-            state.average.weights[name].copy_(value)
+            state.average.weights[name].copy_(share_of(value, trained[name]))
     _load_chosen(path, policy, choice, state, weights)
     return {name: float(value) for name, value in numbers["history"].items()}
 
@@ -80,7 +101,7 @@ def _load_chosen(path: Path, policy: Policy, choice: Choice, state: PPOState, tr
         choice.weights = None
     else:
         kept = trained if _chosen_is_trained(choice, state) else load_file(path / CHOSEN)
-        choice.weights = {name: kept[name] for name, _ in policy.trained_model()}
+        choice.weights = {name: share_of(kept[name], p) for name, p in policy.trained_model()}
 
 
 def _chosen_is_trained(choice: Choice, state: PPOState) -> bool:

@@ -79,7 +79,7 @@ def evaluate(
     rollout = draw_rollout(policy, requests, draw=draw, eos_id=eos_id, ranks=ranks)
     by_length = sorted(range(len(asked)), key=lambda i: len(asked[i]) + len(rollout.responses[i]))
     parts = torch.tensor(by_length).split(config.update.micro_batch_size)
-    batches = [make_micro_batch(policy, rollout, rows) for rows in ranks.share(parts)]
+    batches = [make_micro_batch(policy, rollout, rows) for rows in ranks.share_passes(parts)]
     members = score_rollout(score, rollout, ranks=ranks)
     judged = judge(policy, rollout, batches, members, temperature=config.temperature, ranks=ranks)
     found = rollout_metrics(rollout, judged)

@@ -43,7 +43,7 @@ class Imitation:
             policy.head.device,
         )
         tokens, total = int(rollout.mask.sum()), 0.0
-        for rows in ranks.share(torch.arange(len(drawn)).split(self.micro_batch_size)):
+        for rows in ranks.share_passes(torch.arange(len(drawn)).split(self.micro_batch_size)):
             batch = make_micro_batch(policy, rollout, rows)
             logp = linear_logp(response_states(policy, batch), policy.head, batch.targets, temperature=1.0).logp
             loss = -logp.sum() / tokens

@@ -16,6 +16,7 @@ from policy.training.credit import Credit
 from policy.training.imitation import Imitation
 from policy.training.randomness import generator
 from policy.training.rollout import Judged, MicroBatch, response_states, unflatten
+from policy.training.sharding import by_kind, clip_gradients
 from policy.training.trunk import Policy
 from reward.training.ranks import ALONE, Ranks
 from reward.training.rundir import TrainingRefused
@@ -63,12 +64,11 @@ class Terms(NamedTuple):
 
 
 def make_optimizer(policy: Policy, config: UpdateConfig) -> torch.optim.AdamW:
-    """AdamW over what is trained; the value head has its own learning rate. `schedule` sets both."""
-    head = set(policy.value_head.parameters())
-    groups = [
-        {"params": [p for _, p in policy.trained() if p not in head], "lr": config.learning_rate},
-        {"params": list(policy.value_head.parameters()), "lr": config.value_learning_rate},
-    ]
+    """AdamW over what is trained; the value head, the last group, has its own learning rate. `schedule` sets both."""
+    head = list(policy.value_head.parameters())
+    rest = [p for name, p in policy.trained() if not name.startswith("value_head.")]
+    groups = [{"params": part, "lr": config.learning_rate} for part in by_kind(rest)]
+    groups.append({"params": head, "lr": config.value_learning_rate})
     return torch.optim.AdamW(
         groups, betas=config.adam_betas, eps=config.adam_eps, weight_decay=config.weight_decay, fused=True
     )
@@ -169,7 +169,7 @@ def _accumulate(
             sums[name] += float(getattr(ppo.metrics, name))
         ratio_max = max(ratio_max, float(ppo.metrics.ratio_max))
         old_logp = judged.logp[batch.rows][batch.mask]
-        ratio_error = max(ratio_error, float((ppo.logp.detach() - old_logp).expm1().abs().max()))
+        ratio_error = max([ratio_error, *(ppo.logp.detach() - old_logp).expm1().abs().tolist()])
     sums = dict(zip(sums, ranks.totals(list(sums.values())), strict=True))
     return Terms(sums, tokens, ranks.greatest(ratio_max), ranks.greatest(ratio_error))
 
@@ -252,9 +252,9 @@ def _check_first_ratio(learned: Learned, terms: Terms, autocast: bool) -> None:
 def _update(policy: Policy, optimizer: torch.optim.Optimizer, learned: Learned, config: UpdateConfig) -> bool:
     """One optimizer step, or none where a gradient is not finite. Networks that share nothing are clipped apart."""
     apart = policy.critic_parameters()
-    parameters: list[Tensor] = [p for _, p in (policy.trained_model() if apart else policy.trained())]
-    norm = float(torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm))
-    critic_norm = float(torch.nn.utils.clip_grad_norm_(apart, config.max_grad_norm)) if apart else 0.0
+    parameters = [p for _, p in (policy.trained_model() if apart else policy.trained())]
+    norm = clip_gradients(parameters, config.max_grad_norm)
+    critic_norm = clip_gradients(apart, config.max_grad_norm) if apart else 0.0
     finite = math.isfinite(norm) and math.isfinite(critic_norm)
     if finite:
         optimizer.step()

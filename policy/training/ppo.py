@@ -23,6 +23,7 @@ from policy.training.randomness import generator
 from policy.training.rollout import Rollout, judge, make_micro_batch, make_rollout, plan_rows, pool_answers
 from policy.training.sampling import Draw, Request, sample
 from policy.training.schedule import set_learning_rates
+from policy.training.sharding import unsharded
 from policy.training.tell import Seconds, step_metrics
 from policy.training.trunk import Policy
 from reward.training.packing import Prefixed, by_prompt
@@ -103,7 +104,7 @@ def train(
             seed=seed,
             step=step,
         )
-        mini_batches = [[make_micro_batch(policy, rollout, rows) for rows in ranks.share(part)] for part in plan]
+        mini_batches = [[make_micro_batch(policy, rollout, rows) for rows in ranks.share_passes(part)] for part in plan]
         members = score_rollout(score, rollout, ranks=ranks)
         clock.lap("score")
         flat = [batch for part in mini_batches for batch in part]
@@ -180,7 +181,9 @@ def draw_rollout(
 ) -> Rollout:
     """An answer to every request; each rank draws its share and then has all."""
     device = policy.head.device
-    mine = sample(policy.sampler(), ranks.share(requests), draw=draw, eos_id=eos_id)
+    model = policy.sampler()
+    with unsharded(model):
+        mine = sample(model, ranks.share(requests), draw=draw, eos_id=eos_id)
     answers = pool_answers(mine, len(requests), ranks=ranks, longest=draw.max_new_tokens, device=device)
     return make_rollout([request.prompt for request in requests], answers, device)
 

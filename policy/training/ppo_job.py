@@ -5,10 +5,11 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import Any
 
-from policy.training.checkpointing import save_state
+from policy.training.checkpointing import gather_state, save_state
 from policy.training.evaluate import SampledAnswer, evaluate
 from policy.training.ppo import StepMetrics, train
 from policy.training.ppo_parts import Job, load_job
+from policy.training.sharding import whole
 from reward.training.language_model import decode, inherited, read_meta, save_policy
 from reward.training.rundir import Outcome, RunDirectory
 
@@ -17,7 +18,8 @@ def train_policy(run: RunDirectory) -> Outcome:
     """Run PPO from the last checkpoint, if any, and save the chosen weights."""
     job = load_job(run)
     if job.ranks.count > 1:
-        run.note("ranks", f"{job.ranks.count} processes train together.")
+        how = ", each with its share of the transformer layers" if job.ranks.sharded else ""
+        run.note("ranks", f"{job.ranks.count} processes train together{how}.")
     if job.choice.first is None:
         _evaluate(job, 0)
     finished = _train(job)
@@ -31,8 +33,10 @@ def train_policy(run: RunDirectory) -> Outcome:
     parent = read_meta(run.input("policy"))
     meta: dict[str, Any] = inherited(parent)
     meta |= {"kind": "policy", "ppo_step": best.step}
+    model = job.policy.plain_model()
+    weights = whole(model.state_dict(), ranks=job.ranks)
     if job.ranks.is_first:
-        save_policy(job.policy.plain_model(), job.tokenizer, folder, meta=meta)
+        save_policy(model, job.tokenizer, folder, meta=meta, weights=weights)
     run.note("chosen", f"The weights after step {best.step} were chosen: validation reward {best.reward:.3f}.")
     metrics = {
         **job.history,
@@ -70,6 +74,8 @@ def _train(job: Job) -> bool:
         if not job.state.ended and (told.step == config.steps or told.step % config.eval_every == 0):
             job.state.ended = _evaluate(job, told.step)
         run.progress("train", told.step, config.steps, "steps")
+        # All of them stop once one is told to: a checkpoint takes what each holds.
+        run.stopping = bool(job.ranks.greatest(run.stopping))
         if run.stopping or told.step % config.checkpoint_every_steps == 0:
             _checkpoint(job)
         if job.ranks.greatest(run.cancelled()):
@@ -139,8 +145,9 @@ def _show(job: Job, step: int, samples: list[SampledAnswer]) -> None:
 
 
 def _checkpoint(job: Job) -> None:
+    files = gather_state(job.policy, job.state, job.choice, ranks=job.ranks)
     job.run.save_checkpoint(
         job.state.step,
-        lambda path: save_state(path, job.policy, job.state, job.choice, job.guard, job.history),
+        lambda path: save_state(path, files, job.state, job.choice, job.guard, job.history),
         kept=job.config.keep.checkpoints,
     )

@@ -17,6 +17,7 @@ from policy.training.guard import Guard
 from policy.training.imitation import Imitation
 from policy.training.ppo import PPOState
 from policy.training.prompts import load_prompts, split_for_training
+from policy.training.sharding import shard
 from policy.training.trl_data import best_answers
 from policy.training.trunk import Policy
 from reward.training.groups import load_within
@@ -78,7 +79,10 @@ def load_job(run: RunDirectory) -> Job:
         )
         run.note("no_validation_prompts", message, level="warning")
         validation = train_prompts
-    policy = _policy(run, model.to(run.spec.device), reward, config)
+    # Sharded, the whole model stays in main memory: each layer goes to the device by itself, cut to a rank's share.
+    policy = _policy(run, model if ranks.sharded else model.to(run.spec.device), reward, config)
+    if ranks.sharded:
+        shard(policy, ranks=ranks, device=run.spec.device)
     job = Job(
         run=run,
         config=config,

@@ -103,10 +103,13 @@ def plan_rows(
 
 
 def make_micro_batch(policy: Policy, rollout: Rollout, rows: Tensor) -> MicroBatch:
-    """Pad the rows' tokens on the right and run the frozen layers over them."""
+    """Pad the rows' tokens on the right and run the frozen layers over them.
+
+    Without rows it is one token whose states nobody asks for: a pass that counts for nothing.
+    """
     device = rollout.mask.device
     chosen = rows.tolist()
-    sequences = [rollout.prompts[i] + rollout.responses[i] for i in chosen]
+    sequences = [rollout.prompts[i] + rollout.responses[i] for i in chosen] or [[0]]
     longest = max(map(len, sequences))
     ids = torch.tensor([s + [0] * (longest - len(s)) for s in sequences], device=device)
     states = [
@@ -118,8 +121,8 @@ def make_micro_batch(policy: Policy, rollout: Rollout, rows: Tensor) -> MicroBat
     return MicroBatch(
         rows=rows.to(device),
         ids=ids,
-        states=torch.tensor(states, device=device),
-        targets=torch.tensor(targets, device=device),
+        states=torch.tensor(states, dtype=torch.int64, device=device),
+        targets=torch.tensor(targets, dtype=torch.int64, device=device),
         mask=rollout.mask[rows.to(device)],
         bottom=policy.bottom(ids),
     )

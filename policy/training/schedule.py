@@ -31,9 +31,14 @@ def rate_factor(config: PPOConfig, step: int) -> float:
 
 
 def set_learning_rates(optimizer: torch.optim.Optimizer, config: PPOConfig, step: int) -> float:
-    """Give the optimizer's groups (policy, value head) their rates. Returns the policy's."""
+    """Give the optimizer's groups (of the policy all but the last, of the value head the last) their rates.
+
+    Returns the policy's.
+    """
     factor = rate_factor(config, step)
-    rates = (config.update.learning_rate * factor, config.update.value_learning_rate * factor)
-    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+    rate = config.update.learning_rate * factor
+    *of_policy, of_head = optimizer.param_groups
+    for group in of_policy:
         group["lr"] = rate
-    return rates[0]
+    of_head["lr"] = config.update.value_learning_rate * factor
+    return rate

@@ -129,6 +129,20 @@ class Policy(nn.Module):
                 copies[name].copy_(parameter)
         return self._sampler[0]
 
+    def towers(self) -> Iterator[nn.ModuleList]:
+        """All transformer layers: of the policy, its copy to draw from, the reference and the value trunk."""
+        yield self._decoder.layers
+        yield from (copied.model.layers for copied in self._sampler)  # type: ignore[union-attr, misc]
+        if "layers" in self.reference:
+            yield self.reference["layers"]  # type: ignore[misc]
+        if self.value_trunk is not None:
+            yield self.value_trunk.decoder.layers
+
+    def move(self, device: str) -> None:
+        """Everything to `device`, the copy to draw from too."""
+        for module in (self, *self._sampler):
+            module.to(device)
+
     def trained(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Names and parameters that learn."""
         return ((name, p) for name, p in self.named_parameters() if p.requires_grad)

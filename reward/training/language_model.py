@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from jinja2.exceptions import TemplateError
-from torch import nn
+from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
 from reward.training.files import replace_json, sha256_of
@@ -89,10 +89,20 @@ def load_policy(path: str | Path, *, dtype: torch.dtype = torch.float32) -> tupl
     return model.eval(), tokenizer
 
 
-def save_policy(model: nn.Module, tokenizer: Tokenizer, path: str | Path, *, meta: Mapping[str, Any]) -> None:
-    """Write a model directory: weights, config, the tokenizer's files byte for byte, and `meta` as plumbline.json."""
+def save_policy(
+    model: nn.Module,
+    tokenizer: Tokenizer,
+    path: str | Path,
+    *,
+    meta: Mapping[str, Any],
+    weights: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Write a model directory: weights, config, the tokenizer's files byte for byte, and `meta` as plumbline.json.
+
+    weights: by the names of the model's state, where it does not hold them whole itself.
+    """
     path = Path(path)
-    model.save_pretrained(str(path), safe_serialization=True)  # type: ignore[operator]
+    model.save_pretrained(str(path), state_dict=weights, safe_serialization=True)  # type: ignore[operator]
     save_tokenizer(tokenizer, path)
     replace_json(path / "plumbline.json", {"format": 1, **meta})
 

@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 
 from policy.training import ppo_job
-from policy.training.checkpointing import save_state
+from policy.training.checkpointing import Weights, save_state
 from policy.training.ppo import PPOState
 from policy.training.ppo_job import train_policy
 from policy.training.tests.runs import TINY_PPO, carry_out, told
-from policy.training.trunk import Policy
 from reward.training.files import sha256_of
 from reward.training.rundir import RunDirectory
 
@@ -163,8 +162,8 @@ def test_run_goes_on_where_a_checkpoint_finds_the_disk_full_and_resumes_from_the
     whole, cut = ppo_run("whole"), ppo_run("cut")
     expected = carry_out(whole)
 
-    def on_a_full_disk(path: Path, policy: Policy, state: PPOState, *rest: Any) -> None:
-        save_state(path, policy, state, *rest)
+    def on_a_full_disk(path: Path, files: dict[str, Weights], state: PPOState, *rest: Any) -> None:
+        save_state(path, files, state, *rest)
         if state.step == 4:
             raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
 

@@ -1,4 +1,4 @@
-"""Two processes that train together (gloo) come to the numbers of one."""
+"""Two processes that train together (gloo) come to the numbers of one, with whole layers and with sharded ones."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from policy.training.critic import critic_like_policy
 from policy.training.evaluate import evaluate
 from policy.training.imitation import Imitation
 from policy.training.ppo import PPOState, train
+from policy.training.sharding import shard, whole
 from policy.training.tests.conftest import EOS, build_llama, even_share
 from policy.training.trunk import Policy
 from reward.training.ranks import ALONE, Ranks, join_ranks
@@ -37,48 +38,69 @@ CASES: dict[str, dict[str, Any]] = {
         "lora": LoRAConfig(rank=2),
         "update": UpdateConfig(**{**UPDATE, "micro_batch_size": 8}),
     },
+    # As the first, so that one rank makes passes that count for nothing; a layer is frozen, and weights are averaged.
+    "sharded": {
+        "value_network": "separate",
+        "train_layers": 1,
+        "update": UpdateConfig(**UPDATE, critic_warmup_steps=1, imitation_coefficient=1.0, average_decay=0.5),
+    },
+    # One answer a step: the second rank draws nothing and only keeps step; the judge's pass serves the first update.
+    "sharded, keeping states": {
+        "answers_per_step": 1,
+        "update": UpdateConfig(**{**UPDATE, "mini_batches": 1}),
+    },
 }
 
 
 def run(case: str, ranks: Ranks, folder: Path) -> None:
     """Three steps and an evaluation; the first rank writes weights and metrics."""
     torch.set_num_threads(1)
+    settings: dict[str, Any] = {"answers_per_step": 10, **CASES[case]}
     config = PPOConfig(
-        steps=3, answers_per_step=10, max_new_tokens=8, credit=CreditConfig(missing_eos_penalty=0.5),
-        kl=KLConfig(coefficient=0.05, controller="adaptive"), **CASES[case],
+        steps=3, max_new_tokens=8, credit=CreditConfig(missing_eos_penalty=0.5),
+        kl=KLConfig(coefficient=0.05, controller="adaptive"), **settings,
     )  # fmt: skip
     model = build_llama()
     critic = critic_like_policy(model) if config.value_network == "separate" else None
-    policy = Policy(model, critic=critic, lora=config.lora)
+    policy = Policy(model, critic=critic, lora=config.lora, train_layers=config.train_layers)
+    if ranks.sharded:
+        shard(policy, ranks=ranks, device="cpu")
+    state = PPOState.start(policy, config)
     imitation = Imitation(PROMPTS, [[9, 11, EOS]] * 8, config.update.imitation_coefficient, 5, 2)
     told = [
         step.values
         for step in train(
             policy=policy, score=even_share, prompts=PROMPTS, eos_id=EOS, config=config, seed=3, ranks=ranks,
-            state=PPOState.start(policy, config),
+            state=state,
             imitation=imitation if config.update.imitation_coefficient else None,
         )
     ]  # fmt: skip
     found, samples = evaluate(policy, even_share, PROMPTS, eos_id=EOS, config=config, seed=3, step=3, ranks=ranks)
     told += [found.values, *(sample.values for sample in samples)]
+    weights = whole(dict(policy.trained()), ranks=ranks)
+    if state.average is not None:
+        weights |= {f"average {name}": p for name, p in whole(state.average.weights, ranks=ranks).items()}
     if ranks.is_first:
-        save_file({name: p.detach().contiguous() for name, p in policy.trained()}, folder / "weights.safetensors")
+        folder.mkdir(exist_ok=True)
+        save_file(weights, folder / "weights.safetensors")
         (folder / "told.json").write_text(json.dumps(told))
 
 
-def a_rank(index: int, case: str, port: int, folder: str) -> None:
+def a_rank(index: int, port: int, folder: str) -> None:
+    """One of two, for all cases: to start takes longer than all that it does."""
     os.environ |= {
         "GLOO_SOCKET_IFNAME": "lo", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2",
         "RANK": str(index),
     }  # fmt: skip
-    run(case, join_ranks("cpu"), Path(folder))
+    for case in CASES:
+        os.environ["ACCELERATE_USE_FSDP"] = str(case.startswith("sharded"))
+        run(case, join_ranks("cpu"), Path(folder) / case)
     dist.barrier()
     # Nothing is destroyed: Gloo's destructor (torch 2.13) waits for its own thread with the GIL in hand.
     os._exit(0)
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_two_ranks_come_to_the_numbers_of_one(case: str, tmp_path: Path) -> None:
+def test_two_ranks_come_to_the_numbers_of_one(tmp_path: Path) -> None:
     alone, together = tmp_path / "alone", tmp_path / "together"
     alone.mkdir()
     together.mkdir()
@@ -86,19 +108,27 @@ def test_two_ranks_come_to_the_numbers_of_one(case: str, tmp_path: Path) -> None
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
 
-    run(case, ALONE, alone)
-    mp.spawn(a_rank, args=(case, port, str(together)), nprocs=2)  # type: ignore[attr-defined, no-untyped-call]
+    for case in CASES:
+        run(case, ALONE, alone / case)
+    mp.spawn(a_rank, args=(port, str(together)), nprocs=2)  # type: ignore[attr-defined, no-untyped-call]
 
+    for case in CASES:
+        assert_same(alone / case, together / case)
+
+
+def assert_same(alone: Path, together: Path) -> None:
+    """Weights and metrics, up to rounding."""
     expected, found = (load_file(folder / "weights.safetensors") for folder in (alone, together))
     assert found.keys() == expected.keys()
     for name, weights in expected.items():
-        torch.testing.assert_close(found[name], weights, atol=2e-5, rtol=0)
+        torch.testing.assert_close(found[name], weights, atol=2e-5, rtol=0, msg=f"{together.name}: {name}")
     one, two = (json.loads((folder / "told.json").read_text()) for folder in (alone, together))
     for before, after in zip(one, two, strict=True):
         assert after.keys() == before.keys()
         for name, value in before.items():
             if not name.endswith("_seconds"):
-                assert after[name] == pytest.approx(value, rel=1e-3, abs=2e-4, nan_ok=True), name
+                same = pytest.approx(value, rel=1e-3, abs=2e-4, nan_ok=True)
+                assert after[name] == same, f"{together.name}: {name}"
 
 
 def test_a_process_that_nobody_joined_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,3 +138,10 @@ def test_a_process_that_nobody_joined_is_alone(monkeypatch: pytest.MonkeyPatch) 
     assert ALONE.share([5, 6, 7]) == [5, 6, 7]
     assert [Ranks(i, 2).share([5, 6, 7]) for i in range(2)] == [[5, 7], [6]]
     assert (ALONE.totals([2.5, 1.0]), ALONE.greatest(2.5)) == ([2.5, 1.0], 2.5)
+
+
+@pytest.mark.parametrize(("sharded", "sizes"), [(False, [[2, 1], [2]]), (True, [[2, 1], [2, 0]])])
+def test_sharded_ranks_make_as_many_passes_some_of_no_rows(sharded: bool, sizes: list[list[int]]) -> None:
+    passes = torch.arange(5).split(2)
+
+    assert [[len(rows) for rows in Ranks(i, 2, sharded).share_passes(passes)] for i in range(2)] == sizes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import uuid
@@ -15,12 +16,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from policy.training.config import LoRAConfig
 from policy.training.evaluate import Evaluation, SampledAnswer, evaluate
 from policy.training.sample_job import sample_answers
+from policy.training.sharding import shard
+from policy.training.tests.conftest import build_llama
 from policy.training.tests.runs import TEXTS, TINY_PPO, carry_out, told, write_prompts
 from policy.training.tests.test_trl_runs import GROUPS, group
+from policy.training.trunk import Policy
 from reward.training.files import sha256_of
 from reward.training.language_model import decode, load_tokenizer
+from reward.training.ranks import Ranks
 from reward.training.reward_model import RewardModel
 from reward.training.rundir import TrainingRefused
 from tests.tiny import build_tiny_model
@@ -153,11 +159,12 @@ def test_where_nobody_preferred_anything_there_is_nothing_to_imitate(ppo_run: Ca
     assert refusal.value.code == "no_demonstrations"
 
 
+ACCELERATE = "accelerate.commands.launch --num_processes 2 --num_cpu_threads_per_process 1"
 LAUNCHERS = {
     "torchrun": "torch.distributed.run --standalone --nproc-per-node=2",
-    # With --cpu accelerate 1.15 starts one process, whatever the number.
-    "accelerate": "accelerate.commands.launch --multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no "
-    "--dynamo_backend no --num_cpu_threads_per_process 1 --main_process_port 0",
+    # On CPUs too: with --cpu accelerate 1.15 starts one process, whatever the number.
+    "replicated": f"{ACCELERATE} --config_file deploy/accelerate/replicated.yaml",
+    "fsdp": f"{ACCELERATE} --config_file deploy/accelerate/fsdp.yaml",
 }
 
 
@@ -173,7 +180,7 @@ def test_two_processes_of_a_run_leave_what_one_leaves(ppo_run: Callable[..., Pat
     alone, together = ppo_run("alone", steps=3), ppo_run("together", steps=3)
     expected = carry_out(alone)
 
-    launched(together, "accelerate")
+    launched(together, "replicated")
 
     assert "2 processes train together." in {event.get("message") for event in told(together)}
     outcome = json.loads((together / "outcome.json").read_text())
@@ -187,6 +194,38 @@ def test_two_processes_of_a_run_leave_what_one_leaves(ppo_run: Callable[..., Pat
     assert [event["step"] for event in told(together) if event["type"] == "metrics"] == [
         event["step"] for event in told(alone) if event["type"] == "metrics"
     ]
+
+
+def test_sharded_processes_go_on_from_a_checkpoint_of_one_and_leave_the_files_that_it_leaves(
+    ppo_run: Callable[..., Path],
+) -> None:
+    settings = {"steps": 4, "update": TINY_PPO["update"] | {"average_decay": 0.5}}
+    alone, together = ppo_run("alone", **settings), ppo_run("together", **settings)
+    expected = carry_out(alone)
+    shutil.copytree(alone / "checkpoints/step-000002", together / "checkpoints/step-000002")
+
+    launched(together, "fsdp")
+
+    assert "2 processes train together, each with its share of the transformer layers." in {
+        event.get("message") for event in told(together)
+    }
+    outcome = json.loads((together / "outcome.json").read_text())
+    assert outcome["metrics"] == {name: pytest.approx(value, abs=2e-3) for name, value in expected.metrics.items()}
+    names = {path.relative_to(alone) for path in alone.rglob("*.safetensors")}
+    assert {path.relative_to(together) for path in together.rglob("*.safetensors")} == names
+    assert {path.name for path in names} >= {"trained.safetensors", "optimizer.safetensors", "average.safetensors"}
+    for name in names:
+        one, two = (load_file(path / name) for path in (alone, together))
+        assert one.keys() == two.keys()
+        assert all(torch.allclose(one[tensor], two[tensor], atol=1e-3) for tensor in one), name
+
+
+def test_sharded_layers_with_adapters_are_refused() -> None:
+    policy = Policy(build_llama(), lora=LoRAConfig(rank=2))
+
+    with pytest.raises(TrainingRefused, match="LoRA cannot be combined") as refusal:
+        shard(policy, ranks=Ranks(0, 2, sharded=True), device="cpu")
+    assert refusal.value.code == "sharded_adapters"
 
 
 def test_a_kind_that_knows_no_ranks_is_the_first_processs_alone(

@@ -219,7 +219,7 @@ def test_the_api_estimates_for_those_who_may_start_runs(scene: Scene, kind: str)
     assert told["memory_bytes"] == sum(part["bytes"] for part in told["memory"]) == found.estimate.memory_bytes
     assert told["seconds"] == pytest.approx(sum(phase["seconds"] for phase in told["phases"]))
     assert told["num_earlier_runs"] == 0
-    wrong = api(scene.cast.researcher).post(path, {**scene.request(kind), "config": {"epochs": -1}}, format="json")
+    wrong = api(scene.cast.researcher).post(path, scene.request(kind, {"eval_every": 10**400}), format="json")
     assert wrong.json()["error"]["code"] == "config_invalid"
     assert Run.objects.count() == before
 

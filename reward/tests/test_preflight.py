@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.urls import reverse
 
 from annotation.models import Campaign
 from policy.models import Checkpoint
+from reward import lengths
+from reward.groups import build_groups
 from reward.models import Snapshot
 from reward.services import expect_training, freeze_snapshot
 from runs.models import Run
-from tests.cast import Cast, api, web
+from tests.cast import Cast, api, make_task, rank_task, web
 from tests.stored import GIB, resize, tell_of
 
 SMALL = {"train_layers": 2, "backbone_layers": 8}
@@ -83,6 +86,28 @@ def test_the_form_tells_what_is_typed_and_freezes_nothing(
     assert "of the 200.0 GiB of memory on gpu-1" in part.content.decode()
     assert Run.objects.count() == before
     assert Snapshot.objects.count() == 1
+
+
+def test_a_campaigns_rankings_are_read_again_only_where_there_are_others(
+    monkeypatch: pytest.MonkeyPatch, cast: Cast, base: Checkpoint, snapshot: Snapshot
+) -> None:
+    read = Mock(wraps=build_groups)
+    monkeypatch.setattr(lengths, "build_groups", read)
+    tell_of(gib=200)
+    campaign = snapshot.campaign
+
+    def look(config: dict[str, Any]) -> float:
+        return expect_training(source=campaign, base_uri=base.uri, config=config).seconds or 0.0
+
+    before = [look(config) for config in ({}, {}, SMALL)]
+    num_read = read.call_count
+    rank_task(
+        make_task(campaign, "Whose?", ("A longer answer than others.", "Hers.")), cast.labeler(cast.alice), (1, 2)
+    )
+
+    assert (num_read, before[0] == before[1]) == (1, True)
+    assert look({}) > before[0]
+    assert read.call_count == 2
 
 
 def test_the_api_estimates_for_those_who_may_start_runs(cast: Cast, base: Checkpoint, snapshot: Snapshot) -> None:

@@ -13,6 +13,7 @@ from policy.models import Checkpoint
 from reward import lengths
 from reward.groups import build_groups
 from reward.models import Snapshot
+from reward.preflight_page import sentences
 from reward.services import expect_training, freeze_snapshot
 from runs.models import Run
 from tests.cast import Cast, api, make_task, rank_task, web
@@ -71,6 +72,15 @@ def test_a_run_that_cannot_fit_is_refused_with_what_would_help(
     assert Run.objects.count() == before
     answer = api(cast.researcher).post(path, {"base": base.uri, "config": SMALL}, format="json")
     assert answer.status_code == 201
+
+
+def test_what_cannot_fit_is_measured_against_the_machine_that_has_most(base: Checkpoint, snapshot: Snapshot) -> None:
+    tell_of("small", gib=2)
+    tell_of("large", gib=8, swap_bytes=3 * GIB)
+
+    (told, _time) = sentences(expect_training(source=snapshot, base_uri=base.uri))
+
+    assert told.startswith("Cannot fit: 18.4 GiB are needed in any case, and no machine has more than 11.0 of memory")
 
 
 def test_the_form_tells_what_is_typed_and_freezes_nothing(

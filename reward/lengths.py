@@ -11,10 +11,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from django.db.models import Count, Max
 from tokenizers import Tokenizer
 
 from accounts.errors import Refused
 from annotation.models import Campaign, Prompt, Split
+from annotation.pairs import counted_rankings
+from reward.groups import build_groups
 from reward.training.estimate import GroupData, GroupLengths
 from reward.training.shape import Shape, read_shape
 from runs.artifacts import store
@@ -112,12 +115,21 @@ def snapshot_lines(model: StoredModel, sha256: str) -> tuple[Line, ...]:
         return ()
 
 
-def campaign_lines(model: StoredModel, rows: Sequence[dict[str, Any]]) -> tuple[Line, ...]:
-    """What a snapshot of these lines would be. Empty where the tokenizer cannot be read."""
+def campaign_lines(model: StoredModel, campaign: Campaign) -> tuple[Line, ...]:
+    """What a snapshot of the campaign's rankings would be now. Empty where the tokenizer cannot be read.
+
+    A form asks at every keystroke, so they are read again only once there are others: rankings are never edited.
+    """
+    stamp = counted_rankings(campaign).aggregate(num=Count("pk"), last=Max("pk"))
     try:
-        return tuple(read_lines(model, rows))
+        return _campaign_lines(model, campaign, (stamp["num"], stamp["last"]))
     except CANNOT_BE_READ:
         return ()
+
+
+@lru_cache(maxsize=8)
+def _campaign_lines(model: StoredModel, campaign: Campaign, _stamp: tuple[int, int | None]) -> tuple[Line, ...]:
+    return tuple(read_lines(model, build_groups(campaign).lines))
 
 
 @lru_cache(maxsize=8)

@@ -108,6 +108,7 @@ def _there(found: Preflight) -> dict[str, Any]:
     assert found.machine is not None
     return {
         "there": f"{found.machine.memory_bytes / 2**30:.1f}",
+        "reach": f"{found.reach_bytes / 2**30:.1f}",
         "certain": f"{found.estimate.certain_bytes / 2**30:.1f}",
         "remedy": found.remedy,
     }
@@ -122,8 +123,8 @@ def _memory(found: Preflight) -> str:
             "batches for each pass help, or %(remedy)s."
         ),
         "cannot_fit": _(
-            "Cannot fit: %(certain)s GiB are needed in any case, and %(host)s has %(there)s. To make it smaller, "
-            "%(remedy)s."
+            "Cannot fit: %(certain)s GiB are needed in any case, and no machine has more than %(reach)s of memory and "
+            "swap together. To make it smaller, %(remedy)s."
         ),
     }[found.level]
 

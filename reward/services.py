@@ -97,10 +97,7 @@ def expect_training(
     model = read_model(base.sha256)
     if model is None:
         return preflight(TRAIN_KIND, None)
-    if isinstance(source, Snapshot):
-        lines = snapshot_lines(model, source.sha256)
-    else:
-        lines = campaign_lines(model, build_groups(source).lines)
+    lines = snapshot_lines(model, source.sha256) if isinstance(source, Snapshot) else campaign_lines(model, source)
     return reward_preflight(TRAIN_KIND, model.shape, group_data(lines, max_tokens=settings.max_tokens), settings)
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.urls import reverse
 
 from annotation.models import Campaign
 from policy.models import Checkpoint
+from reward import lengths
+from reward.groups import build_groups
 from reward.models import Snapshot
+from reward.preflight_page import sentences
 from reward.services import expect_training, freeze_snapshot
 from runs.models import Run
-from tests.cast import Cast, api, web
+from tests.cast import Cast, api, make_task, rank_task, web
 from tests.stored import GIB, resize, tell_of
 
 SMALL = {"train_layers": 2, "backbone_layers": 8}
@@ -70,6 +74,15 @@ def test_a_run_that_cannot_fit_is_refused_with_what_would_help(
     assert answer.status_code == 201
 
 
+def test_what_cannot_fit_is_measured_against_the_machine_that_has_most(base: Checkpoint, snapshot: Snapshot) -> None:
+    tell_of("small", gib=2)
+    tell_of("large", gib=8, swap_bytes=3 * GIB)
+
+    (told, _time) = sentences(expect_training(source=snapshot, base_uri=base.uri))
+
+    assert told.startswith("Cannot fit: 18.4 GiB are needed in any case, and no machine has more than 11.0 of memory")
+
+
 def test_the_form_tells_what_is_typed_and_freezes_nothing(
     cast: Cast, base: Checkpoint, campaign: Campaign, snapshot: Snapshot
 ) -> None:
@@ -83,6 +96,28 @@ def test_the_form_tells_what_is_typed_and_freezes_nothing(
     assert "of the 200.0 GiB of memory on gpu-1" in part.content.decode()
     assert Run.objects.count() == before
     assert Snapshot.objects.count() == 1
+
+
+def test_a_campaigns_rankings_are_read_again_only_where_there_are_others(
+    monkeypatch: pytest.MonkeyPatch, cast: Cast, base: Checkpoint, snapshot: Snapshot
+) -> None:
+    read = Mock(wraps=build_groups)
+    monkeypatch.setattr(lengths, "build_groups", read)
+    tell_of(gib=200)
+    campaign = snapshot.campaign
+
+    def look(config: dict[str, Any]) -> float:
+        return expect_training(source=campaign, base_uri=base.uri, config=config).seconds or 0.0
+
+    before = [look(config) for config in ({}, {}, SMALL)]
+    num_read = read.call_count
+    rank_task(
+        make_task(campaign, "Whose?", ("A longer answer than others.", "Hers.")), cast.labeler(cast.alice), (1, 2)
+    )
+
+    assert (num_read, before[0] == before[1]) == (1, True)
+    assert look({}) > before[0]
+    assert read.call_count == 2
 
 
 def test_the_api_estimates_for_those_who_may_start_runs(cast: Cast, base: Checkpoint, snapshot: Snapshot) -> None:

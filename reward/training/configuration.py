@@ -14,6 +14,9 @@ from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origi
 
 Config = TypeVar("Config")
 
+GREATEST = 2**63 - 1
+"""Whole number of a config: JSON may hold any, but floats are computed from them, and those end."""
+
 
 class FieldHelp(NamedTuple):
     """One setting as a form shows it. `default` is dataclasses.MISSING where a value must be given."""
@@ -78,6 +81,8 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 
 def _read(name: str, kind: Any, value: Any) -> Any:
     """`value` as `kind`; a whole number may stand for a float, a list for a tuple, nothing else is converted."""
+    if isinstance(value, int) and abs(value) > GREATEST:
+        raise ValueError(f"{name} must be at most {GREATEST}, and at least {-GREATEST}")
     origin = get_origin(kind)
     if origin in (Union, types.UnionType):
         return _read_union(name, kind, value)

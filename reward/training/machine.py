@@ -22,6 +22,9 @@ from reward.training.files import replace_json
 MEMORY_VARIABLE = "RUN_MEMORY_MIB"
 """Memory that runs may take, where the operator knows better than the system."""
 CGROUP = Path("/sys/fs/cgroup")
+MEMORY_FILES = ("memory.max", "memory.limit_in_bytes")
+SWAP_FILES = ("memory.swap.max", "memory.memsw.limit_in_bytes")
+"""In version 1 memory and swap together: more than the swap alone, and nothing may be refused that could be had."""
 UNLIMITED = 2**60
 """A version 1 control group without a limit names a number near 2**63."""
 
@@ -37,9 +40,8 @@ def total_memory(device: str = "cpu") -> int:
 
     On a CPU that is the lower of the machine's memory and the control group's limit. A CUDA device is asked.
     """
-    stated = os.environ.get(MEMORY_VARIABLE, "")
-    if stated.isdecimal() and int(stated):
-        return int(stated) * 2**20
+    if stated := _stated_mib():
+        return stated * 2**20
     if device.startswith("cuda"):
         import torch
 
@@ -49,12 +51,24 @@ def total_memory(device: str = "cpu") -> int:
 
 def swap_memory(device: str = "cpu") -> int:
     """Bytes that can be moved to disk: a run that needs them crawls, but is not killed."""
-    limited = device != "cpu" or os.environ.get(MEMORY_VARIABLE) or group_limit() < psutil.virtual_memory().total
-    return 0 if limited else int(psutil.swap_memory().total)
+    if device != "cpu" or _stated_mib():
+        return 0
+    return min(int(psutil.swap_memory().total), group_limit(SWAP_FILES))
 
 
-def group_limit(root: Path = CGROUP, own: Path = Path("/proc/self/cgroup")) -> int:
-    """Bytes that this process's control groups allow, in either version; UNLIMITED without a limit."""
+def _stated_mib() -> int:
+    stated = os.environ.get(MEMORY_VARIABLE, "")
+    return int(stated) if stated.isdecimal() else 0
+
+
+def group_limit(
+    files: tuple[str, str] = MEMORY_FILES, root: Path = CGROUP, own: Path = Path("/proc/self/cgroup")
+) -> int:
+    """Bytes that this process's control groups allow, in either version; UNLIMITED without a limit.
+
+    Args:
+        files: of version 2, and of version 1.
+    """
     try:
         lines = own.read_text().splitlines()
     except OSError:
@@ -64,7 +78,7 @@ def group_limit(root: Path = CGROUP, own: Path = Path("/proc/self/cgroup")) -> i
         _number, controllers, name = line.split(":", 2)
         if controllers not in ("", "memory") and "memory" not in controllers.split(","):
             continue
-        base, file = (root, "memory.max") if not controllers else (root / "memory", "memory.limit_in_bytes")
+        base, file = (root, files[0]) if not controllers else (root / "memory", files[1])
         leaf = base / name.lstrip("/")
         # In a container the file system may begin at the group itself.
         found += [_limit(folder / file) for folder in (leaf, *leaf.parents, base) if folder.is_relative_to(base)]
@@ -76,7 +90,7 @@ def _limit(path: Path) -> int:
         text = path.read_text().strip()
     except OSError:
         return UNLIMITED
-    return int(text) if text.isdecimal() and 0 < int(text) < UNLIMITED else UNLIMITED
+    return int(text) if text.isdecimal() and int(text) < UNLIMITED else UNLIMITED
 
 
 def processor() -> str:

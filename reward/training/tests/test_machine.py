@@ -17,17 +17,17 @@ from reward.training.speed import Speed
 @pytest.fixture
 def unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(machine.MEMORY_VARIABLE, raising=False)
-    monkeypatch.setattr(machine, "group_limit", lambda: machine.UNLIMITED)
+    monkeypatch.setattr(machine, "group_limit", lambda _files=(): machine.UNLIMITED)
 
 
-def group(tmp_path: Path, lines: str, **files: str) -> int:
+def group(tmp_path: Path, lines: str, read: tuple[str, str] = machine.MEMORY_FILES, **files: str) -> int:
     own = tmp_path / "cgroup"
     own.write_text(lines)
     for name, text in files.items():
-        path = tmp_path / "fs" / name.replace("__", "/").replace("_max", ".max").replace("_limit", ".limit_in_bytes")
+        path = tmp_path / "fs" / name.replace("__", "/").replace("_", ".").replace(".limit", ".limit_in_bytes")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    return machine.group_limit(tmp_path / "fs", own)
+    return machine.group_limit(read, tmp_path / "fs", own)
 
 
 def test_the_least_limit_on_the_way_up_counts(tmp_path: Path) -> None:
@@ -48,7 +48,15 @@ def test_the_first_version_of_control_groups_is_read_too(tmp_path: Path) -> None
 
 def test_no_limit_is_no_limit(tmp_path: Path) -> None:
     assert group(tmp_path, "0::/\n", memory_max="max\n") == machine.UNLIMITED
-    assert machine.group_limit(tmp_path, tmp_path / "missing") == machine.UNLIMITED
+    assert machine.group_limit(root=tmp_path, own=tmp_path / "missing") == machine.UNLIMITED
+
+
+def test_a_group_says_how_much_of_the_disk_it_may_use(tmp_path: Path) -> None:
+    files = {"memory_max": "9000\n", "a__memory_swap_max": "0\n", "b__memory_swap_max": "max\n"}
+
+    assert group(tmp_path, "0::/a\n", machine.SWAP_FILES, **files) == 0
+    assert group(tmp_path, "0::/b\n", machine.SWAP_FILES, **files) == machine.UNLIMITED
+    assert group(tmp_path, "4:memory:/\n", machine.SWAP_FILES, memory__memory_memsw_limit="7000\n") == 7000
 
 
 def test_memory_is_what_the_system_or_the_group_or_the_operator_says(
@@ -57,8 +65,14 @@ def test_memory_is_what_the_system_or_the_group_or_the_operator_says(
     assert machine.total_memory() == psutil.virtual_memory().total
     assert machine.swap_memory() == psutil.swap_memory().total
 
-    monkeypatch.setattr(machine, "group_limit", lambda: 4096)
-    assert (machine.total_memory(), machine.swap_memory()) == (4096, 0)
+    swap = type("Swap", (), {"total": 9000})
+    monkeypatch.setattr(psutil, "swap_memory", lambda: swap)
+    limits = {machine.MEMORY_FILES: 4096, machine.SWAP_FILES: 2048}
+    monkeypatch.setattr(machine, "group_limit", lambda files=machine.MEMORY_FILES: limits[files])
+    assert (machine.total_memory(), machine.swap_memory()) == (4096, 2048)
+    # A group that limits memory alone may use all of the disk.
+    limits[machine.SWAP_FILES] = machine.UNLIMITED
+    assert (machine.total_memory(), machine.swap_memory()) == (4096, 9000)
 
     monkeypatch.setenv(machine.MEMORY_VARIABLE, "3")
     assert (machine.total_memory(), machine.swap_memory()) == (3 * 2**20, 0)
@@ -70,7 +84,9 @@ def test_a_statement_that_is_none_is_passed_over(
 ) -> None:
     monkeypatch.setenv(machine.MEMORY_VARIABLE, nonsense)
 
-    assert machine.total_memory() == psutil.virtual_memory().total
+    monkeypatch.setattr(psutil, "swap_memory", lambda: type("Swap", (), {"total": 9000}))
+
+    assert (machine.total_memory(), machine.swap_memory()) == (psutil.virtual_memory().total, 9000)
 
 
 def test_the_program_tells_memory_and_speeds_that_an_estimate_can_read(tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from policy.training.tests.runs import TINY_PPO, write_prompts
+from policy.training.tests.runs import TINY_PPO, write_prompts, write_run
 from reward.training.packing import Prefixed
 from reward.training.reward_model import RewardModel
 from tests.tiny import build_tiny_model
@@ -79,15 +77,7 @@ def reward(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def make_run(tmp_path: Path) -> Callable[..., Path]:
     def make(name: str, kind: str, inputs: dict[str, Path], config: dict[str, Any]) -> Path:
-        path = tmp_path / name
-        path.mkdir()
-        spec = {
-            "format": 1, "run": str(uuid.UUID(int=7)), "kind": kind, "attempt": 1, "seed": 3, "config": config,
-            "inputs": {key: {"path": str(value), "sha256": ""} for key, value in inputs.items()},
-            "threads": 1, "device": "cpu",
-        }  # fmt: skip
-        (path / "run.json").write_text(json.dumps(spec))
-        return path
+        return write_run(tmp_path / name, kind, inputs, config)
 
     return make
 

@@ -13,9 +13,18 @@ from policy.training import ppo_job
 from policy.training.checkpointing import Weights, save_state
 from policy.training.ppo import PPOState
 from policy.training.ppo_job import train_policy
-from policy.training.tests.runs import TINY_PPO, carry_out, told
+from policy.training.tests.runs import TINY_PPO, carry_out, told, write_prompts, write_run
 from reward.training.files import sha256_of
-from reward.training.rundir import RunDirectory
+from reward.training.rundir import Outcome, RunDirectory
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(base: Path, reward: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
+    """A run that nothing stopped, and its outcome."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    inputs = {"policy": base, "reward": reward, "prompts": write_prompts(folder / "prompts.jsonl")}
+    path = write_run(folder / "whole", "policy.ppo", inputs, TINY_PPO)
+    return path, carry_out(path)
 
 
 class PowerCut(Exception):
@@ -105,9 +114,10 @@ def test_run_that_makes_no_progress_ends_early_even_when_it_is_resumed_after_its
     assert told(cut) == told(whole)
 
 
-def test_run_killed_again_and_again_at_any_event_is_the_run_that_never_stopped(ppo_run: Callable[..., Path]) -> None:
-    whole, cut = ppo_run("whole"), ppo_run("cut")
-    expected = carry_out(whole)
+def test_run_killed_again_and_again_at_any_event_is_the_run_that_never_stopped(
+    ppo_run: Callable[..., Path], uninterrupted: tuple[Path, Outcome]
+) -> None:
+    (whole, expected), cut = uninterrupted, ppo_run("cut")
     chance = random.Random(1)
 
     class DiesAnywhere(RunDirectory):
@@ -135,10 +145,9 @@ def test_run_killed_again_and_again_at_any_event_is_the_run_that_never_stopped(p
 
 @pytest.mark.parametrize("spoiled", ["trained.safetensors", "state.json"])
 def test_spoiled_checkpoint_gives_way_to_the_one_before_and_the_run_is_the_same(
-    ppo_run: Callable[..., Path], spoiled: str
+    ppo_run: Callable[..., Path], uninterrupted: tuple[Path, Outcome], spoiled: str
 ) -> None:
-    whole, cut = ppo_run("whole", keep={"checkpoints": 3}), ppo_run("cut", keep={"checkpoints": 3})
-    expected = carry_out(whole)
+    (whole, expected), cut = uninterrupted, ppo_run("cut", keep={"checkpoints": 3})
     interrupt(cut, DiesAfterStep5)
     with (cut / "checkpoints/step-000004" / spoiled).open("r+b") as file:
         file.seek(20)
@@ -157,10 +166,9 @@ def test_spoiled_checkpoint_gives_way_to_the_one_before_and_the_run_is_the_same(
 
 
 def test_run_goes_on_where_a_checkpoint_finds_the_disk_full_and_resumes_from_the_one_before(
-    ppo_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    ppo_run: Callable[..., Path], uninterrupted: tuple[Path, Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, cut = ppo_run("whole"), ppo_run("cut")
-    expected = carry_out(whole)
+    (whole, expected), cut = uninterrupted, ppo_run("cut")
 
     def on_a_full_disk(path: Path, files: dict[str, Weights], state: PPOState, *rest: Any) -> None:
         save_state(path, files, state, *rest)
@@ -191,9 +199,10 @@ class DiesBetweenSamples(RunDirectory):
             raise PowerCut
 
 
-def test_resumed_run_tells_the_samples_of_the_run_that_never_stopped(ppo_run: Callable[..., Path]) -> None:
-    whole, cut = ppo_run("whole"), ppo_run("cut")
-    carry_out(whole)
+def test_resumed_run_tells_the_samples_of_the_run_that_never_stopped(
+    ppo_run: Callable[..., Path], uninterrupted: tuple[Path, Outcome]
+) -> None:
+    (whole, _), cut = uninterrupted, ppo_run("cut")
     interrupt(cut, DiesBetweenSamples)
     assert told(cut)[-1]["step"] == 4
 

@@ -6,6 +6,7 @@ Where nothing certain can be said (too few steps, a range that is a matter of ju
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -51,6 +52,10 @@ class Series(NamedTuple):
         return statistics.fmean(self.values[-WINDOW:])
 
     @property
+    def has_last(self) -> bool:
+        return len(self.values) >= WINDOW
+
+    @property
     def is_long(self) -> bool:
         """Whether first and last steps are different ones."""
         return len(self.values) >= 2 * WINDOW
@@ -79,13 +84,24 @@ def concerns(run: Run) -> list[Concern]:
 
 
 def between(low: float, high: float) -> Rule:
-    """The last values' mean, ends included."""
-    return lambda series: Verdict(low <= series.last <= high, _now(series.last))
+    """The last values' mean, ends included; no verdict before there are enough of them."""
+    return lambda series: Verdict(low <= series.last <= high, _now(series.last)) if series.has_last else None
 
 
 def below(high: float) -> Rule:
-    """The last values' mean."""
-    return lambda series: Verdict(series.last <= high, _now(series.last))
+    """The last values' mean, likewise."""
+    return between(-math.inf, high)
+
+
+def once_the_policy_learns(rule: Rule) -> Rule:
+    """Of the steps behind those in which the critic alone learns."""
+
+    def later(series: Series) -> Verdict | None:
+        warmup = _setting(series.config, "update", "critic_warmup_steps") or 0
+        rest = series.values[warmup:]
+        return rule(series._replace(values=rest)) if rest else None
+
+    return later
 
 
 def never_above(high: float) -> Rule:
@@ -97,9 +113,7 @@ def below_setting(*path: str) -> Rule:
     """Every value, against a setting of the run; no verdict where that is empty."""
 
     def rule(series: Series) -> Verdict | None:
-        limit: Any = series.config
-        for part in path:
-            limit = limit.get(part) if isinstance(limit, Mapping) else None
+        limit = _setting(series.config, *path)
         return None if limit is None else Verdict(max(series.values) <= limit, _worst(max(series.values)))
 
     return rule
@@ -150,7 +164,7 @@ RULES: dict[str, Rule] = {
     "explained_variance": above_zero_in_time,
     "update_kl_k1_nats_per_token": below(0.02),
     "update_kl_k3_nats_per_token": below(0.05),
-    "clip_fraction": between(0.01, 0.2),
+    "clip_fraction": once_the_policy_learns(between(0.01, 0.2)),
     "value_clip_fraction": below(0.3),
     "clamped_tokens": never_above(0),
     "ratio_max": below(5),
@@ -161,6 +175,12 @@ RULES: dict[str, Rule] = {
     "eval_response_tokens_mean": within_factor_of_start(2),
 }
 """For what docs/metrics.md calls healthy where that is a number."""
+
+
+def _setting(config: Any, *path: str) -> Any:
+    for part in path:
+        config = config.get(part) if isinstance(config, Mapping) else None
+    return config
 
 
 def _now(value: float) -> str:

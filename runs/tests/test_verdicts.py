@@ -28,8 +28,10 @@ UP, DOWN = [0.1 * step for step in range(12)], [0.1 * (12 - step) for step in ra
         ("reward_mean", UP[:9], None),
         ("clip_fraction", [0.5, 0.5, 0.5, 0.01, 0.05, 0.2, 0.1, 0.1], True),
         ("clip_fraction", [0.1] * 5 + [0.3] * 5, False),
-        ("clip_fraction", [0.0], False),
-        ("update_kl_k3_nats_per_token", [0.051], False),
+        ("clip_fraction", [0.0] * 5, False),
+        ("clip_fraction", [0.0] * 4, None),
+        ("update_kl_k3_nats_per_token", [0.051] * 5, False),
+        ("update_kl_k3_nats_per_token", [0.051] * 4, None),
         ("ratio_max", [40.0] + [2.0] * 5, True),
         ("clamped_tokens", [0.0, 1.0, 0.0], False),
         ("kl_nats_per_sequence", [0.0, 12.1, 3.0], False),
@@ -56,6 +58,16 @@ def test_a_metric_is_healthy_where_the_document_says_so(
     verdict = verdicts.judge(Run(config=LEASH), name, values)
 
     assert (verdict and verdict.is_healthy) is is_healthy
+
+
+def test_steps_of_the_critic_alone_clip_nothing_and_say_nothing() -> None:
+    run = Run(config={"update": {"critic_warmup_steps": 20}})
+
+    assert verdicts.judge(run, "clip_fraction", [0.0] * 24) is None
+    assert verdicts.judge(run, "clip_fraction", [0.0] * 25) == verdicts.Verdict(False, "0 over the last steps")
+    assert verdicts.judge(run, "clip_fraction", [0.0] * 20 + [0.1] * 5) == verdicts.Verdict(
+        True, "0.1 over the last steps"
+    )
 
 
 @pytest.mark.parametrize("config", [{}, {"kl": {"leash_kl_nats_per_sequence": None}}, {"kl": 3}])

@@ -42,7 +42,7 @@ def measure_and_tell() -> None:
         try:
             facts = measure(known=_known())
         except (OSError, ValueError, subprocess.SubprocessError, DatabaseError) as error:
-            logger.warning("This machine could not be measured, so estimates know nothing of it: %s", error)
+            logger.warning("This machine could not be measured, so estimates know nothing of it: %s", _why(error))
             return
     try:
         tell_machine(host=socket.gethostname(), queue=DEFAULT_QUEUE, facts=facts)
@@ -50,6 +50,12 @@ def measure_and_tell() -> None:
         logger.warning("What was measured of this machine could not be kept: %s", error)
     finally:
         connection.close()
+
+
+def _why(error: Exception) -> str:
+    """With the last line that the process said, where it failed: its exit status alone tells nobody anything."""
+    said: bytes = getattr(error, "stderr", None) or b""
+    return " ".join([str(error), *said.decode(errors="replace").splitlines()[-1:]])
 
 
 def _known() -> list[Any] | None:

@@ -110,6 +110,7 @@ def test_a_machine_that_cannot_be_measured_is_not_told_of(
         measure_now(monkeypatch, "runs.tests.no_such_module")
 
     assert "could not be measured" in caplog.text
+    assert "No module named runs.tests.no_such_module" in caplog.text
     assert not Machine.objects.exists()
 
 

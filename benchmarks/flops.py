@@ -1,7 +1,8 @@
 """Floating-point operations that a PPO step asks of its matrix products, and what share of a GPU's best that is.
 
 The usual count of model FLOPs utilisation (MFU; Chowdhery et al. 2022, appendix B): 2 a weight and token forward, 4
-backward; attention's own products, norms and optimizers are left out, and nothing that is computed twice counts twice.
+backward, of which 2 are the weight's own gradient, that frozen weights beside adapters do without. Attention's own
+products, adapters, norms and optimizers are left out, and nothing that is computed twice counts twice.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ PEAK = {"H100 PCIe": 756e12, "H100": 989e12, "H200": 989e12, "A100": 312e12}
 """Dense bfloat16 FLOP/s by NVIDIA's data sheets; the first name that a device's holds."""
 
 
-def step_flops(work: Work, *, value_network: bool = False) -> dict[str, float] | None:
+def step_flops(work: Work, *, value_network: bool = False, adapters: bool = False) -> dict[str, float] | None:
     """Of each phase that a side is asked for; None for a model that is not of a known shape."""
     if work.model not in SHAPES:
         return None
@@ -21,11 +22,12 @@ def step_flops(work: Work, *, value_network: bool = False) -> dict[str, float] |
     response = work.batch * work.new_tokens
     sequence = work.batch * (work.prompt_tokens + work.new_tokens)
     forward = 2.0 * (trunk * sequence + head * response)
+    passes = 2 if adapters else 3
     value = 2.0 * trunk * sequence if value_network else 0.0
     return {
         "act": 2.0 * (trunk * sequence + head * response),
         "judge": 2 * forward + value,
-        "learn": work.epochs * 3 * (forward + value),
+        "learn": work.epochs * passes * (forward + value),
     }
 
 

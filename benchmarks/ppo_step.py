@@ -38,17 +38,14 @@ def measure(work: Work, *, with_trl: bool) -> dict[str, dict[str, Any] | None]:
         folder = build(work, Path(made))
         sides = {name: run_side("ppo_ours.py", work, folder, **more) for name, more in OURS.items()}
         found = {**sides, "trl": run_trl(work, folder) if with_trl else None}
-    return {name: None if told is None else row(told, work, has_critic(name)) for name, told in found.items()}
+    return {name: None if told is None else row(told, work, name) for name, told in found.items()}
 
 
-def has_critic(side: str) -> bool:
-    return side in ("ours_separate", "trl")
-
-
-def row(told: Told, work: Work, value_network: bool) -> dict[str, Any]:
+def row(told: Told, work: Work, side: str) -> dict[str, Any]:
     """phases: median wall-clock seconds of a step's parts. mfu: of the whole step. Score and KL are of each rollout."""
     seconds = typical(told.seconds)
-    asked, peak = step_flops(work, value_network=value_network), peak_flops(told.device)
+    asked = step_flops(work, value_network=side in ("ours_separate", "trl"), adapters=side == "ours_lora")
+    peak = peak_flops(told.device)
     tokens = work.batch * work.new_tokens
     return {
         "device": told.device,

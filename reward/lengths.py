@@ -25,6 +25,9 @@ from runs.artifacts import store
 SAMPLED_PROMPTS = 500
 """Prompts of a split that are counted; they come in the order of a hash, so the others are like them."""
 
+KEPT = 2
+"""Snapshots and campaigns whose lengths stay in memory: of a hundred thousand groups they take some hundred MiB."""
+
 CANNOT_BE_READ = (Refused, KeyError, TypeError, AttributeError, ValueError)
 """What comes of files that are missing, damaged or not what they should be: then nothing is told, and the run, which
 reads them too, has words for it."""
@@ -127,12 +130,12 @@ def campaign_lines(model: StoredModel, campaign: Campaign) -> tuple[Line, ...]:
         return ()
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=KEPT)
 def _campaign_lines(model: StoredModel, campaign: Campaign, _stamp: tuple[int, int | None]) -> tuple[Line, ...]:
     return tuple(read_lines(model, build_groups(campaign).lines))
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=KEPT)
 def _snapshot_lines(model: StoredModel, sha256: str) -> tuple[Line, ...]:
     with store().open(sha256) as handle:
         return tuple(read_lines(model, [json.loads(line) for line in handle if line.strip()]))

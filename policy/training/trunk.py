@@ -62,7 +62,6 @@ class Policy(nn.Module):
             add_adapters(self.model, lora, first_layer=self.cut, num_layers=depth, seed=seed)
         else:
             self._freeze()
-        self._choose_embedding_gradient()
         # In a list, so that it is no submodule: neither trained nor saved.
         self._sampler = [] if sampler_dtype is None else [copy.deepcopy(model).to(sampler_dtype).requires_grad_(False)]
         self.value_trunk = None if critic is None else critic.trunk
@@ -143,7 +142,6 @@ class Policy(nn.Module):
         """Everything to `device`, the copy to draw from too."""
         for module in (self, *self._sampler):
             module.to(device)
-        self._choose_embedding_gradient()
 
     def trained(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Names and parameters that learn."""
@@ -206,12 +204,6 @@ class Policy(nn.Module):
             for layer in self._top_layers:
                 layer.requires_grad_(True)
             self._decoder.norm.requires_grad_(True)
-
-    def _choose_embedding_gradient(self) -> None:
-        """Where the head's gradient is the embedding's too, only the rows of tokens seen are added to it: no second
-        [V, D]. On a GPU that sum has no fixed order."""
-        tied = bool(self.model.config.tie_word_embeddings)
-        self._decoder.embed_tokens.sparse = tied and self.head.requires_grad and self.head.device.type == "cpu"
 
     @property
     def _decoder(self) -> Any:

@@ -12,11 +12,10 @@ from typing import Any
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from accounts.errors import Refused
 from reward.training.config import RewardConfig
-from reward.training.estimate import Estimate, GroupData, estimate_reward
+from reward.training.estimate import SMALLER_REWARD_MODEL, Estimate, GroupData, estimate_reward
 from reward.training.shape import Shape
 from reward.training.speed import Speed
 from runs import kinds
@@ -30,8 +29,6 @@ UNCORRECTED = TimeRatio(1.0, 0)
 
 Work = Callable[[Speed | None, bool], Estimate]
 """(speed of the machine, whether it multiplies bfloat16) -> what the run needs there."""
-
-SMALLER_REWARD_MODEL = gettext_lazy("train fewer layers (train_layers) or keep fewer (backbone_layers)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.utils.translation import gettext_lazy as _
-
 from annotation.models import Campaign, Split
 from policy.models import Checkpoint
 from policy.training.config import PPOConfig
-from policy.training.estimate import Models, PromptData, estimate_ppo
+from policy.training.estimate import SMALLER_PPO, Models, PromptData, estimate_ppo
 from policy.training.trl_config import DPOConfig, SFTConfig
-from policy.training.trl_estimate import AnswerData, Pair, PairData, estimate_dpo, estimate_sft
+from policy.training.trl_estimate import SMALLER_TUNING, AnswerData, Pair, PairData, estimate_dpo, estimate_sft
 from reward.lengths import Line, StoredModel, campaign_prompts, read_model, snapshot_lines
 from reward.models import RewardModel, Snapshot
 from reward.preflight import Preflight, preflight
@@ -24,11 +22,6 @@ from runs import kinds
 PPO_KIND = "policy.ppo"
 DPO_KIND = "policy.dpo"
 SFT_KIND = "policy.sft"
-
-SMALLER_PPO = _(
-    "train adapters (lora.rank), train fewer layers (train_layers), or let the values share the trunk (value_network)"
-)
-SMALLER_TUNING = _("start from a smaller model: every weight learns")
 
 
 def ppo_preflight(

@@ -12,6 +12,11 @@ from reward.training.footprint import FLOAT, Part
 from reward.training.shape import Shape
 from reward.training.speed import Speed
 
+SMALLER_PPO = (
+    "train adapters (lora.rank), train fewer layers (train_layers), or let the values share the trunk (value_network)"
+)
+"""What makes a run need less, said where it cannot fit."""
+
 BFLOAT16 = 2
 """Bytes of a bfloat16."""
 CHUNK_ROWS = 512

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from policy.training.config import PPOConfig
-from policy.training.estimate import Models, ppo_memory
+from policy.training.estimate import SMALLER_PPO, Models, ppo_memory
 from policy.training.trl_config import DPOConfig, SFTConfig
-from policy.training.trl_estimate import dpo_memory, sft_memory
+from policy.training.trl_estimate import SMALLER_TUNING, dpo_memory, sft_memory
 from reward.training.fit import require_fit, shape_at
 from reward.training.rundir import RunDirectory
-
-SMALLER_PPO = (
-    "train adapters (lora.rank), train fewer layers (train_layers), or let the values share the trunk (value_network)"
-)
-SMALLER_TUNING = "start from a smaller model: every weight learns"
 
 
 def require_ppo_fits(run: RunDirectory, config: PPOConfig) -> None:

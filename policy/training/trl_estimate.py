@@ -12,6 +12,9 @@ from reward.training.footprint import FLOAT, Part
 from reward.training.shape import Shape
 from reward.training.speed import Speed
 
+SMALLER_TUNING = "start from a smaller model: every weight learns"
+"""What makes a run need less, said where it cannot fit."""
+
 PROGRAM_BYTES = 540 * 2**20
 """Resident memory once TRL and datasets are imported as well: 540 MiB, measured with TRL 1.16 on a CPU."""
 TILE = (4096, 32768)

@@ -12,6 +12,9 @@ from reward.training.footprint import Part
 from reward.training.shape import Shape
 from reward.training.speed import Speed
 
+SMALLER_REWARD_MODEL = "train fewer layers (train_layers) or keep fewer (backbone_layers)"
+"""What makes a run need less, said where it cannot fit."""
+
 FLOORS_BYTES = 107 * 2**20
 """What importing scipy and scikit-learn for the floors adds to the program, measured on a CPU."""
 

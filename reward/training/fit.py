@@ -12,8 +12,6 @@ from reward.training.machine import swap_memory, total_memory
 from reward.training.rundir import RunDirectory, TrainingRefused
 from reward.training.shape import Shape, read_shape
 
-SMALLER_REWARD_MODEL = "train fewer layers (train_layers) or keep fewer (backbone_layers)"
-
 
 def shape_at(folder: Path) -> Shape | None:
     """The sizes of the model in a directory; None where they cannot be told, which later steps will have words for."""

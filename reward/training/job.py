@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from reward.training.config import RewardConfig
-from reward.training.estimate import reward_memory
+from reward.training.estimate import SMALLER_REWARD_MODEL, reward_memory
 from reward.training.files import replace_json
-from reward.training.fit import SMALLER_REWARD_MODEL, require_fit, shape_at
+from reward.training.fit import require_fit, shape_at
 from reward.training.groups import Dataset, Group, load_within
 from reward.training.language_model import read_meta
 from reward.training.measure import Frozen, frozen_features, measure

@@ -18,7 +18,7 @@ from policy.training.adapters import adapters_off, add_adapters, fold_adapters, 
 from policy.training.attention import use_grouped_attention
 from policy.training.config import LoRAConfig
 from policy.training.critic import Critic, zero_head
-from policy.training.layers import run_layers
+from policy.training.layers import embed, run_layers
 
 NO_ADAPTERS = LoRAConfig()
 
@@ -92,7 +92,7 @@ class Policy(nn.Module):
     def top(self, ids: Tensor, bottom: Tensor | None) -> Tensor:
         """Final hidden states [B, T, D] float32, with gradient. bottom: from `bottom(ids)`."""
         with self._casting(ids):
-            start = self._decoder.embed_tokens(ids) if bottom is None else bottom
+            start = embed(self._decoder.embed_tokens, ids) if bottom is None else bottom
             hidden: Tensor = self._decoder.norm(run_layers(self._top_layers, self._rotary, start))
         return hidden.float()
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from policy.training.layers import embed
 from policy.training.tests.conftest import build_llama
 from policy.training.trunk import Policy
 
@@ -109,3 +112,26 @@ def test_rounded_copy_that_draws_answers_follows_the_policy(train_layers: int | 
     assert set(copied) == set(ours)
     assert all(torch.equal(copied[name], ours[name].bfloat16()) for name in ours)
     assert "sampler" not in " ".join(name for name, _ in policy.named_parameters())
+
+
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
+@pytest.mark.parametrize("padding_idx", [None, 6])
+def test_an_embeddings_gradient_is_that_of_its_own_backward(tied: bool, padding_idx: int | None) -> None:
+    def gradients(embedded: Callable[[nn.Embedding, Tensor], Tensor]) -> list[Tensor]:
+        embedding = nn.Embedding(12, 4, padding_idx=padding_idx, dtype=torch.float64)
+        nn.init.normal_(embedding.weight, generator=torch.Generator().manual_seed(3))
+        head = embedding.weight if tied else nn.Parameter(embedding.weight.detach().flip(0))
+        for ids in (IDS, IDS.flip(1)):  # two micro-batches, ids that come up again
+            (embedded(embedding, ids).cumsum(1) @ head.T).logsumexp(-1).pow(2).sum().backward()
+        assert embedding.weight.grad is not None
+        assert head.grad is not None
+        return [embedding.weight.grad, head.grad]
+
+    for ours, plain in zip(gradients(embed), gradients(lambda embedding, ids: embedding(ids)), strict=True):
+        torch.testing.assert_close(ours, plain, atol=1e-12, rtol=0)
+
+
+def test_a_frozen_embedding_gets_no_gradient() -> None:
+    embedding = nn.Embedding(12, 4).requires_grad_(False)
+
+    assert not embed(embedding, IDS).requires_grad

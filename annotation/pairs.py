@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import combinations
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
+from typing import Protocol as Shape
 
-from annotation.models import Campaign, Purpose, Ranking
+from annotation.models import Campaign, Protocol, Purpose, Ranking, TaskRole
 from annotation.querysets import RankingQuerySet
 
 
-class RankedItem(Protocol):
+class RankedItem(Shape):
     """A `RankingItem`, or anything shaped like one."""
 
     completion_id: int
@@ -25,16 +26,28 @@ class PairOutcome(NamedTuple):
     """1: `first` is preferred, 0: a tie, −1: `second` is preferred."""
 
 
-def ranking_pairs(items: Iterable[RankedItem]) -> Iterator[PairOutcome]:
-    """Yield every pair of ranked answers once. An unrankable answer (rank None) says nothing: its pairs are missing."""
+def pairs_of(ranking: Ranking) -> Iterator[PairOutcome]:
+    """What a ranking says of each pair of its answers."""
+    return ranking_pairs(ranking.items.all(), only_best=ranking.protocol == Protocol.BEST)
+
+
+def ranking_pairs(items: Iterable[RankedItem], *, only_best: bool = False) -> Iterator[PairOutcome]:
+    """Yield every pair of ranked answers once. An unrankable answer (rank None) says nothing: its pairs are missing.
+
+    Args:
+        only_best: one answer was chosen and the others were not compared with each other: a shared rank is no tie.
+    """
     ranked = sorted((item.completion_id, item.rank) for item in items if item.rank is not None)
     for (first, rank_first), (second, rank_second) in combinations(ranked, 2):
+        if only_best and rank_first == rank_second:
+            continue
         yield PairOutcome(first, second, (rank_first < rank_second) - (rank_first > rank_second))
 
 
 def current_rankings(campaign: Campaign) -> RankingQuerySet:
-    """The collected rankings of a campaign that no revision has replaced."""
-    return Ranking.objects.current().filter(task__campaign=campaign, task__purpose=Purpose.COLLECT)
+    """The collected rankings of a campaign that stand. Repeats and tasks with a known order measure something else."""
+    collected = Ranking.objects.current().filter(task__campaign=campaign, task__purpose=Purpose.COLLECT)
+    return collected.filter(task__role=TaskRole.WORK, repeat=0)
 
 
 def counted_rankings(campaign: Campaign) -> RankingQuerySet:

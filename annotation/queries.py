@@ -15,7 +15,7 @@ from accounts.models import User
 from annotation.access import campaigns_worked_by, id_of
 from annotation.agreement import Agreement, agreement_of, majority
 from annotation.models import Campaign, Completion, Exclusion, Labeler, Lease, Prompt, Purpose, Ranking, Task
-from annotation.pairs import counted_rankings, current_rankings, ranking_pairs
+from annotation.pairs import counted_rankings, current_rankings, pairs_of
 from annotation.states import LeaseState
 
 Unit = tuple[int, int, int]
@@ -83,7 +83,7 @@ def campaign_progress(campaign: Campaign, *, purpose: str | None = None) -> Prog
 
 
 def pair_votes(campaign: Campaign, *, split: str | None = None) -> dict[Unit, dict[int, int]]:
-    """What was said of each pair: unit -> labeler -> outcome. First rankings only: a repeat measures something else."""
+    """What was said of each pair: unit -> labeler -> outcome."""
     rankings = counted_rankings(campaign)
     if split is not None:
         rankings = rankings.filter(task__prompt__split=split)
@@ -92,8 +92,8 @@ def pair_votes(campaign: Campaign, *, split: str | None = None) -> dict[Unit, di
 
 def _votes(rankings: QuerySet[Ranking]) -> dict[Unit, dict[int, int]]:
     votes: dict[Unit, dict[int, int]] = defaultdict(dict)
-    for ranking in rankings.filter(repeat=0).prefetch_related("items").order_by("pk"):
-        for first, second, outcome in ranking_pairs(ranking.items.all()):
+    for ranking in rankings.prefetch_related("items").order_by("pk"):
+        for first, second, outcome in pairs_of(ranking):
             votes[ranking.task_id, first, second][ranking.labeler_id] = outcome
     return votes
 

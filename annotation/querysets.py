@@ -29,8 +29,8 @@ class TaskQuerySet(models.QuerySet["Task"]):
         return self.filter(archived_at__isnull=True)
 
     def open(self) -> Self:
-        """Tasks with a slot to hand out."""
-        return self.not_archived().filter(free_slots__gt=0)
+        """Tasks with a slot to hand out; those with a known order have none."""
+        return self.not_archived().filter(free_slots__gt=0, role="work")
 
     def not_ranked_by(self, labeler: Labeler) -> Self:
         """Tasks that may be offered to the labeler: no live, submitted or skipped lease of theirs and no ranking."""
@@ -63,8 +63,8 @@ class ExclusionQuerySet(models.QuerySet["Exclusion"]):
 
 class RankingQuerySet(models.QuerySet["Ranking"]):
     def current(self) -> Self:
-        """Those that no revision has replaced."""
-        return self.filter(superseded_by__isnull=True)
+        """Those that no revision has replaced and that were not taken back."""
+        return self.filter(superseded_by__isnull=True, withdrawn_at__isnull=True)
 
     def counted(self) -> Self:
         """Current ones of labelers who are not set aside in the ranking's campaign: what models and figures rest on."""

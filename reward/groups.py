@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from django.db.models import Exists, OuterRef, Prefetch
 
 from annotation.models import Campaign, Completion, Prompt, Ranking, Split
-from annotation.pairs import counted_rankings, ranking_pairs
+from annotation.pairs import counted_rankings, pairs_of
 
 TRAINED_SPLITS = (Split.TRAIN, Split.VALIDATION)
 """Test prompts are read once, for the win rate; their rankings never reach a reward model."""
@@ -105,7 +105,7 @@ def completion_line(completion: Completion) -> dict[str, Any]:
 
 
 def _pairs(ranking: Ranking, place: dict[int, int]) -> Iterator[dict[str, Any]]:
-    for first, second, outcome in ranking_pairs(ranking.items.all()):
+    for first, second, outcome in pairs_of(ranking):
         yield {
             "first": place[first],
             "second": place[second],

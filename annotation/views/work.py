@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpResponse, JsonResponse
+from django.http import HttpResponse, JsonResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -18,9 +18,10 @@ from accounts.errors import Refused
 from accounts.http import Request
 from annotation import services
 from annotation.access import get_lease, get_work_campaign
-from annotation.forms import SKIP_REASONS, RankingForm, initial_from
 from annotation.models import Campaign, Completion, Labeler, Lease
+from annotation.protocols import Questions
 from annotation.queries import work_for
+from annotation.ranking_form import SKIP_REASONS, RankingForm, initial_from
 from annotation.services.rankings import lease_guidelines
 from annotation.states import LeaseState
 
@@ -46,7 +47,7 @@ def lease(request: Request, public_id: UUID) -> HttpResponse:
     if found.state not in (LeaseState.ACTIVE, LeaseState.EXPIRED):
         messages.info(request, _("That task is done with; here is what is left."))
         return _go_to_work(request)
-    form = RankingForm(completions=_shown(found), initial=initial_from(found.draft))
+    form = _form(found)
     response = _ranking_page(request, found, form)
     return push_url(response, request.path) if request.htmx else response
 
@@ -55,7 +56,7 @@ def lease(request: Request, public_id: UUID) -> HttpResponse:
 @require_POST
 def lease_submit(request: Request, public_id: UUID) -> HttpResponse:
     found = get_lease(request.user, public_id)
-    form = RankingForm(request.POST, completions=_shown(found))
+    form = _form(found, request.POST)
     if not form.is_valid():
         return _ranking_page(request, found, form, status=422)
     try:
@@ -96,8 +97,19 @@ def lease_renew(request: Request, public_id: UUID) -> HttpResponse:
 @require_POST
 def lease_draft(request: Request, public_id: UUID) -> HttpResponse:
     found = get_lease(request.user, public_id)
-    services.save_draft(lease=found, draft=RankingForm(request.POST, completions=_shown(found)).draft())
+    services.save_draft(lease=found, draft=_form(found, request.POST).draft())
     return HttpResponse(status=204)
+
+
+def _form(found: Lease, data: QueryDict | None = None) -> RankingForm:
+    campaign = found.task.campaign
+    return RankingForm(
+        data,
+        completions=_shown(found),
+        protocol=campaign.protocol,
+        questions=Questions.read(campaign.questions),
+        initial=initial_from(found.draft, protocol=campaign.protocol, shown=found.shown),
+    )
 
 
 def _shown(found: Lease) -> list[Completion]:

@@ -71,9 +71,8 @@ class CampaignForm(forms.ModelForm):  # type: ignore[type-arg]
             "undo_minutes": forms.NumberInput(attrs={"min": 0, "max": 1440}),
         }
 
-    def __init__(self, *args: Any, initial: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
-        asked = Questions().as_json() | dict(initial or {})
-        super().__init__(*args, initial=asked, **kwargs)
+    def __init__(self, data: QueryDict | None = None, *, initial: Mapping[str, Any] | None = None) -> None:
+        super().__init__(data, initial=Questions().as_json() | dict(initial or {}))
 
     def groups(self) -> list[tuple[str, list[forms.BoundField]]]:
         """The fields under their headings."""

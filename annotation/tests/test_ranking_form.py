@@ -22,13 +22,13 @@ ASKED = Questions(
 )
 
 
-def sent(protocol: str, questions: Questions = ASKED, **fields: Any) -> RankingForm:
+def sent(protocol: str, fields: dict[str, Any]) -> RankingForm:
+    """A page sent with these fields; _0 and _1 stand for the answers."""
     data = QueryDict(mutable=True)
     for name, value in fields.items():
-        data.setlist(
-            name.replace("_0", f"-{FIRST}").replace("_1", f"-{SECOND}"), value if isinstance(value, list) else [value]
-        )
-    form = RankingForm(data, completions=ANSWERS, protocol=protocol, questions=questions)
+        key = name.replace("_0", f"-{FIRST}").replace("_1", f"-{SECOND}")
+        data.setlist(key, value if isinstance(value, list) else [value])
+    form = RankingForm(data, completions=ANSWERS, protocol=protocol, questions=ASKED)
     assert form.is_valid(), form.errors
     return form
 
@@ -48,7 +48,7 @@ def sent(protocol: str, questions: Questions = ASKED, **fields: Any) -> RankingF
 def test_a_page_says_an_order(
     protocol: str, fields: dict[str, str], ranks: list[int | None], strength: int | None
 ) -> None:
-    said = sent(protocol, **fields).submission()
+    said = sent(protocol, fields).submission()
 
     assert [item.rank for item in said.items] == ranks
     assert said.strength == strength
@@ -56,26 +56,27 @@ def test_a_page_says_an_order(
 
 @pytest.mark.parametrize("protocol", Protocol.values)
 def test_an_untouched_page_says_nothing(protocol: str) -> None:
-    said = sent(protocol).submission()
+    said = sent(protocol, {}).submission()
 
     assert not said.items
     assert said.strength is None
 
 
 def test_what_is_asked_beside_the_order_comes_along() -> None:
-    form = sent(
+    said = sent(
         Protocol.RANKING,
-        rank_0="1",
-        rank_1="2",
-        rating_0="7",
-        flags_0=["violent", "sexual"],
-        rewrite_1=" Better. ",
-        seen_1="2.5",
-        prompt_flags=["unclear"],
-        rationale="Because.",
-        active_seconds="9",
-    )
-    said = form.submission()
+        {
+            "rank_0": "1",
+            "rank_1": "2",
+            "rating_0": "7",
+            "flags_0": ["violent", "sexual"],
+            "rewrite_1": " Better. ",
+            "seen_1": "2.5",
+            "prompt_flags": ["unclear"],
+            "rationale": "Because.",
+            "active_seconds": "9",
+        },
+    ).submission()
 
     first, second = said.items
     assert (first.rating, list(first.flags), first.rewrite) == (7, ["violent", "sexual"], "")
@@ -108,10 +109,11 @@ def test_a_draft_comes_back_as_it_was(protocol: str, fields: dict[str, str]) -> 
         "prompt_flags": ["unclear"],
         "rationale": "So.",
     }
-    form = sent(protocol, **fields, **rest)
+    form = sent(protocol, {**fields, **rest})
     initial = initial_from(form.draft(), protocol=protocol, shown=[FIRST, SECOND])
 
     again = RankingForm(completions=ANSWERS, protocol=protocol, questions=ASKED, initial=initial)
+    assert isinstance(form.data, QueryDict)
     for name, value in form.data.lists():
         stands = again[name].value()
         assert [str(each) for each in (stands if isinstance(stands, list) else [stands])] == value, name

@@ -11,9 +11,9 @@ from django.utils.functional import Promise
 from accounts.errors import Refused
 from accounts.word_diff import Piece, word_diff
 from annotation.desk import guideline_changes
-from annotation.models import Completion, Lease, ReportKind, SkipReason, TaskRole
+from annotation.models import Completion, Lease, ReportKind, TaskRole
 from annotation.protocols import STRENGTHS, Protocol, Questions
-from annotation.ranking_form import RankingForm, initial_from
+from annotation.ranking_form import SKIP_REASONS, RankingForm, initial_from
 from annotation.services import SubmitResult, lease_guidelines
 from annotation.states import LeaseState
 
@@ -93,7 +93,7 @@ def ranking_context(lease: Lease, form: RankingForm, refused: Refused | None = N
         # Under each answer the strongest stands first.
         "degrees": [*points[:4], *reversed(points[4:])],
         "ranks": range(1, len(answers) + 1),
-        "skip_reasons": SkipReason.choices,
+        "skip_reasons": SKIP_REASONS,
         "report_kinds": ReportKind.choices,
         "refused": refused,
         "is_training": lease.task.role == TaskRole.TRAINING,

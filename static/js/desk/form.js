@@ -1,5 +1,7 @@
 // A form as one line of text, and back.
 
+const TIMEOUT_MS = 20_000; // a line that hangs counts as none
+
 export function bodyOf(form) {
   const body = new URLSearchParams(new FormData(form));
   body.delete("csrfmiddlewaretoken");
@@ -12,6 +14,8 @@ export function fillForm(form, body) {
     if (!field.name || field.name === "csrfmiddlewaretoken") continue;
     if (field.matches("[type=radio], [type=checkbox]")) field.checked = said.getAll(field.name).includes(field.value);
     else if (said.has(field.name)) field.value = said.get(field.name);
+    const isSaid = field.matches("textarea") ? field.value : field.matches("[type=checkbox]:checked");
+    if (isSaid && field.closest("details")) field.closest("details").open = true;
   }
 }
 
@@ -20,6 +24,7 @@ export function post(url, token, body) {
     method: "POST",
     headers: { "X-CSRFToken": token, "Content-Type": "application/x-www-form-urlencoded" },
     body,
+    signal: AbortSignal.timeout(TIMEOUT_MS),
   });
 }
 

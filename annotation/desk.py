@@ -7,6 +7,7 @@ from statistics import median
 from string import ascii_uppercase
 from typing import NamedTuple
 
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 from django.utils.functional import Promise
 
@@ -71,11 +72,11 @@ def guideline_changes(lease: Lease, now: GuidelineVersion | None) -> GuidelineCh
     """What is new in these guidelines for the lease's labeler; None where they worked under them, or never before."""
     if now is None or now.number == 1:
         return None
-    worked = Ranking.objects.filter(labeler=lease.labeler_id, task__campaign=lease.task.campaign_id)
-    last = worked.order_by("-pk").values_list("guideline_version__number", "guideline_version__text").first()
-    if last is None or last[0] is None or last[0] >= now.number:
+    theirs = Ranking.objects.filter(guideline_version=OuterRef("pk"), labeler=lease.labeler_id)
+    last = GuidelineVersion.objects.filter(Exists(theirs), campaign=now.campaign_id).order_by("-number").first()
+    if last is None or last.number >= now.number:
         return None
-    return GuidelineChanges(last[0], word_diff(last[1], now.text))
+    return GuidelineChanges(last.number, word_diff(last.text, now.text))
 
 
 def said(ranking: Ranking) -> Said:

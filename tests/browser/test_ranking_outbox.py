@@ -155,6 +155,23 @@ def test_the_list_of_work_sends_what_waits(page: Page, live_server: object, cast
     wait_until(page, lambda: waiting(page) == 0)
 
 
+def test_who_was_signed_out_meanwhile_loses_nothing(
+    page: Page, live_server: object, cast: Cast, sign_in: SignIn
+) -> None:
+    start(page, live_server, cast, sign_in)
+    wait_for_ahead(page)
+    page.context.clear_cookies()
+
+    press(page, "1", "2", "2", "3", "Enter")
+    page.wait_for_selector("#outbox-state.signedOut")
+    assert "You are signed out" in page.locator("#outbox-state").inner_text()
+    assert not Ranking.objects.exists()
+
+    sign_in(page.context, cast.labeler)
+    page.goto(f"{live_server}{reverse('annotation:work')}")
+    assert ranks_of(the_ranking(page)) == [1, 2, 2, 3]
+
+
 def test_a_draft_that_never_reached_the_server_comes_back(
     page: Page, live_server: object, cast: Cast, sign_in: SignIn
 ) -> None:

@@ -212,3 +212,29 @@ def test_the_tools_work_without_javascript(chromium: Browser, live_server: objec
     page.get_by_role("link", name="Your last rankings").click()
     assert "Nothing that can still be changed." in page.locator("main").inner_text()
     context.close()
+
+
+def test_a_training_task_tells_how_it_was_meant_before_the_next(
+    page: Page, live_server: object, cast: Cast, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch, complaints: list[str]
+) -> None:
+    lease = start(page, live_server, cast, sign_in)
+    expected = {key: rank for rank, key in enumerate(reversed(lease.shown), start=1)}
+    told = services.Feedback(0.25, expected, "The *last* one answers the question.", None)
+    monkeypatch.setattr("annotation.services.rankings.note_submitted", lambda *_args: told)
+    type(lease.task).objects.filter(pk=lease.task_id).update(role="training")
+    page.reload()
+    page.wait_for_selector("#work[data-feedback] .answer.current")
+
+    press(page, "1", "2", "3", "4", "Enter")
+
+    page.get_by_role("heading", name="A training task: this is how it was meant.").wait_for()
+    told_on_page = page.locator("#work").inner_text()
+    assert "25 % of the pairs" in told_on_page
+    assert page.locator("#work em").inner_text() == "last"
+    facts = [item.inner_text().split() for item in page.locator(".answer .facts").all()]
+    assert [(fact[2], fact[4]) for fact in facts] == [("1", "4"), ("2", "3"), ("3", "2"), ("4", "1")]
+    page.wait_for_timeout(100)
+    press(page, "Enter")
+    page.wait_for_selector("#work:not(.feedback) .answer.current")
+    assert str(lease.public_id) not in page.url
+    assert complaints == []

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+from accounts.word_diff import Piece, word_diff
 from runs.metric_help import MetricHelp, in_reading_order, metric_help
 from runs.models import Run, RunSample
-from runs.word_diff import Piece, word_diff
 
 MAX_ROWS = 40
 """Steps in the list of one prompt's answers; of more, so many from the first to the last."""

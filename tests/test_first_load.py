@@ -68,7 +68,7 @@ def test_the_first_load_of_the_ranking_page_is_small(client: Client, stored: Pat
 
 def test_modules_import_each_other_under_hashed_names(stored: Path) -> None:
     """A browser that holds yesterday's module must not mix it with today's."""
-    text = staticfiles_storage.open(staticfiles_storage.stored_name("js/ranking.js")).read().decode()
+    text = (stored / staticfiles_storage.url("js/ranking.js").removeprefix("/static/")).read_text("utf-8")
 
     imported = IMPORTED.findall(text)
     assert len(imported) > 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SLOW_SECONDS = 2.0
+
+
+def has_rankings(num: int) -> bool:
+    return Ranking.objects.count() == num
 
 
 def waiting(page: Page) -> int:
@@ -64,9 +69,9 @@ def test_a_whole_campaign_is_worked_through_from_ahead(
 ) -> None:
     start(page, live_server, cast, sign_in)
     for number in range(1, 4):
-        wait_until(page, lambda number=number: Lease.objects.count() >= min(3, number + 1))
+        wait_for_ahead(page, num_leases=min(3, number + 1))
         press(page, "1", "2", "3", "4", "Enter")
-        wait_until(page, lambda number=number: Ranking.objects.count() == number)
+        wait_until(page, partial(has_rankings, number))
 
     page.wait_for_url(f"{live_server}{reverse('annotation:work')}")
     assert "Nothing is left for you" in page.locator(".messages").inner_text()
@@ -255,7 +260,7 @@ def test_two_labelers_at_once_never_get_the_same_slot(
                 press(tab, "1", "2", "3", "4", "Enter")
                 tab.wait_for_timeout(400)
 
-    wait_until(page, lambda: Ranking.objects.count() == 3)
+    wait_until(page, partial(has_rankings, 3))
     assert len(set(Ranking.objects.values_list("task", flat=True))) == 3
     assert set(Ranking.objects.values_list("labeler__name", flat=True)) == {"Lena", "Rune"}
     other.context.close()

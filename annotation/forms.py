@@ -61,9 +61,12 @@ class CampaignEditForm(CampaignForm):
 class GuidelineForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = GuidelineVersion
-        fields = ["text"]
+        fields = ["text", "asks_again"]
         widgets = {"text": forms.Textarea(attrs={"rows": 18})}
-        help_texts = {"text": _("Markdown. Rankings made from now on name the new version; earlier ones keep theirs.")}
+        help_texts = {
+            "text": _("Markdown. Rankings made from now on name the new version; earlier ones keep theirs."),
+            "asks_again": _("Everybody does the training tasks once more before the next real one."),
+        }
 
 
 class MemberForm(forms.Form):

@@ -156,8 +156,13 @@ def _move(campaign: Campaign, by: User | None, state: CampaignState) -> Campaign
 
 
 @transaction.atomic
-def add_guideline_version(*, campaign: Campaign, by: User | None, text: str) -> GuidelineVersion:
+def add_guideline_version(
+    *, campaign: Campaign, by: User | None, text: str, asks_again: bool = False
+) -> GuidelineVersion:
     """Publish new guidelines; leases claimed before keep the version they were shown.
+
+    Args:
+        asks_again: who qualified under an earlier version qualifies again, where the campaign asks for that at all.
 
     Also: records `campaign.guidelines`.
 
@@ -165,15 +170,17 @@ def add_guideline_version(*, campaign: Campaign, by: User | None, text: str) -> 
         Refused: campaign_archived or the codes of `check_text`.
     """
     check_not_archived(campaign)
-    return _add_guidelines(campaign, by, text)
+    return _add_guidelines(campaign, by, text, asks_again=asks_again)
 
 
-def _add_guidelines(campaign: Campaign, by: User | None, text: str) -> GuidelineVersion:
+def _add_guidelines(campaign: Campaign, by: User | None, text: str, *, asks_again: bool = False) -> GuidelineVersion:
     check_text(text, what=_("The guidelines"), max_characters=GUIDELINES_MAX_CHARACTERS, is_required=False)
     # Numbers are given out one at a time per campaign.
     Campaign.objects.select_for_update(no_key=True).get(pk=campaign.pk)
     number = campaign.guidelines.count() + 1
-    version = GuidelineVersion.objects.create(campaign=campaign, number=number, text=text, created_by=by)
+    version = GuidelineVersion.objects.create(
+        campaign=campaign, number=number, text=text, asks_again=asks_again, created_by=by
+    )
     AuditEvent.record(
         workspace=campaign.workspace, actor=by, verb="campaign.guidelines", target=campaign, number=number
     )

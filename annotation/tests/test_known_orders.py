@@ -9,8 +9,10 @@ import pytest
 from accounts.errors import Refused
 from accounts.models import AuditEvent
 from annotation.models import Campaign, Gold, Labeler, Ranking, Task
+from annotation.overview import with_progress
 from annotation.pairs import current_rankings
 from annotation.quality_figures import known_orders, labeler_quality
+from annotation.queries import campaign_progress
 from annotation.services import archive_known_order, claim_task, import_jsonl, make_known_order
 from annotation.tests.planning import lease_of, make_known, plan, say, standing
 from annotation.tests.test_import import jsonl, refusal
@@ -131,9 +133,15 @@ def test_known_orders_reach_no_figure_of_the_campaign(cast: Cast, campaign: Camp
         task = make_known(campaign, role, f"{role}?")
         for labeler in (alice, cast.labeler(cast.bob)):
             say(lease_of(task, labeler, takes_slot=False), (1, 2))
-    ordinary, _nothing = say(lease_of(make_task(campaign, "Work?"), alice), (1, 2))
+    task = make_task(campaign, "Work?")
+    ordinary, _nothing = say(lease_of(task, alice), (1, 2))
+    say(lease_of(task, alice, repeat=1, takes_slot=False), (1, 2))
 
     assert list(current_rankings(campaign)) == [ordinary]
+    progress = campaign_progress(campaign)
+    assert (progress.num_tasks, progress.num_wanted, progress.num_rankings) == (1, 1, 1)
+    listed = with_progress(Campaign.objects.all()).get()
+    assert (listed.num_tasks, listed.num_wanted, listed.num_rankings) == (1, 1, 1)
 
 
 def test_a_gold_task_that_most_people_fail_is_doubted_and_comes_first(cast: Cast, campaign: Campaign) -> None:

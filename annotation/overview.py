@@ -10,8 +10,8 @@ from annotation.models import Campaign, Ranking, Task, TaskRole
 
 def with_progress(campaigns: QuerySet[Campaign]) -> QuerySet[Campaign]:
     """Each campaign with num_tasks, num_wanted (rankings that its tasks ask for) and num_rankings (those there are)."""
-    tasks = Task.objects.not_archived().filter(campaign=OuterRef("pk"), role=TaskRole.WORK)
-    tasks = tasks.order_by().values("campaign")
+    wanted = Task.objects.not_archived().filter(campaign=OuterRef("pk"), role=TaskRole.WORK)
+    tasks = wanted.order_by().values("campaign")
     rankings = (
         Ranking.objects.current()
         .filter(task__campaign=OuterRef("pk"), task__archived_at__isnull=True, task__role=TaskRole.WORK, repeat=0)

@@ -31,7 +31,7 @@ from annotation.models import (
 from annotation.prompts import content_sha256
 from annotation.services.campaigns import check_not_archived
 from annotation.services.content import BATCH, NewPrompt, NewTask, check_same, checked_prompt, new_task
-from annotation.services.known_orders import add_known_order
+from annotation.services.known_orders import import_known_orders
 from annotation.submission import Submission, SubmittedItem, body_sha256
 
 
@@ -89,7 +89,7 @@ def import_jsonl(*, campaign: Campaign, by: User | None, lines: Iterable[bytes] 
     _refuse(faults)
     answers, num_completions = _store_completions(read, prompts)
     tasks, num_tasks = _store_tasks(campaign, [line for line in read if line.gold is None], prompts, answers)
-    num_tasks += _store_known_orders(campaign, by, read, answers, faults)
+    num_tasks += import_known_orders(campaign=campaign, by=by, lines=read, answers=answers, faults=faults)
     said = [
         Ranked(line, tasks[line.number], answers[line.number], ranking) for line in read for ranking in line.rankings
     ]
@@ -193,41 +193,6 @@ def _store_tasks(
         batch_size=BATCH,
     )
     return tasks, len(new)
-
-
-def _store_known_orders(
-    campaign: Campaign, by: User | None, lines: Sequence[Line], answers: dict[int, list[Completion]], faults: Faults
-) -> int:
-    """Gold and training tasks that are not there yet, and how many they are; one that decides nothing is a fault."""
-    stored = Task.objects.not_archived().filter(campaign=campaign).exclude(role=TaskRole.WORK)
-    known = {
-        (task.role, frozenset(item.completion_id for item in task.items.all()))
-        for task in stored.prefetch_related("items")
-    }
-    num_new = 0
-    for line in lines:
-        if line.gold is None:
-            continue
-        own = answers[line.number]
-        key = line.gold.role, frozenset(answer.pk for answer in own)
-        if key in known:
-            continue
-        known.add(key)
-        ids = [str(answer.public_id) for answer in own]
-        ranks = {answer: rank for answer, rank in zip(ids, line.gold.ranks, strict=True) if rank is not None}
-        try:
-            add_known_order(
-                campaign=campaign,
-                by=by,
-                task=NewTask(prompt_id=own[0].prompt.public_id, completion_ids=ids),
-                role=line.gold.role,
-                ranks=ranks,
-                explanation=line.gold.explanation,
-            )
-        except Refused as refused:
-            faults.add(line.number, refused)
-        num_new += 1
-    return num_new
 
 
 def _store_rankings(campaign: Campaign, said: Sequence[Ranked], faults: Faults) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from django.db import transaction
@@ -13,7 +13,8 @@ from django.utils.translation import gettext as _
 from accounts.errors import Conflict, Refused
 from accounts.models import AuditEvent, User
 from accounts.text import check_text
-from annotation.models import Campaign, Gold, Ranking, Task, TaskRole
+from annotation.import_lines import Faults, Line
+from annotation.models import Campaign, Completion, Gold, Ranking, Task, TaskRole
 from annotation.scoring import score
 from annotation.services.content import NewTask, create_tasks
 from annotation.submission import dense
@@ -83,6 +84,53 @@ def make_known_order(
     untouched = Task.objects.open().filter(pk=task.pk, free_slots=F("overlap"))
     untouched.update(archived_at=timezone.now())
     return made
+
+
+def import_known_orders(
+    *,
+    campaign: Campaign,
+    by: User | None,
+    lines: Sequence[Line],
+    answers: Mapping[int, Sequence[Completion]],
+    faults: Faults,
+) -> int:
+    """Make the gold and training tasks of an import that are not there yet; one that decides nothing is a fault.
+
+    Args:
+        answers: stored answers by line number.
+
+    Returns:
+        How many are new.
+    """
+    stored = Task.objects.not_archived().filter(campaign=campaign).exclude(role=TaskRole.WORK)
+    known = {
+        (task.role, frozenset(item.completion_id for item in task.items.all()))
+        for task in stored.prefetch_related("items")
+    }
+    num_before = len(known)
+    for line in lines:
+        if line.gold is None:
+            continue
+        own = answers[line.number]
+        key = line.gold.role, frozenset(answer.pk for answer in own)
+        if key in known:
+            continue
+        known.add(key)
+        ids = [str(answer.public_id) for answer in own]
+        ranks = {answer: rank for answer, rank in zip(ids, line.gold.ranks, strict=True) if rank is not None}
+        task = NewTask(prompt_id=own[0].prompt.public_id, completion_ids=ids)
+        try:
+            add_known_order(
+                campaign=campaign,
+                by=by,
+                task=task,
+                role=line.gold.role,
+                ranks=ranks,
+                explanation=line.gold.explanation,
+            )
+        except Refused as refused:
+            faults.add(line.number, refused)
+    return len(known) - num_before
 
 
 def check_known_order(

@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from accounts.models import Role, User, WorkspaceMembership
 from annotation import services
-from annotation.models import Campaign, Lease, Ranking
+from annotation.models import Campaign, Lease, Ranking, Report
 from tests.browser.cast import Cast, Models, add_models, make_cast
 
 pytestmark = pytest.mark.django_db
@@ -41,6 +41,11 @@ PAGES = {
     "annotation:campaign-edit": ("campaign", MANAGERS),
     "annotation:campaign-import": ("campaign", MANAGERS),
     "annotation:campaign-members": ("campaign", MANAGERS),
+    "annotation:member-detail": ("member", MANAGERS),
+    "annotation:quality-plan": ("campaign", MANAGERS),
+    "annotation:known-order-list": ("campaign", MANAGERS),
+    "annotation:known-order-create": ("task", MANAGERS),
+    "annotation:report-list": ("campaign", MANAGERS),
     "runs:run-list": ("", STAFF_ANYWHERE),
     "runs:run-compare": ("compared", STAFF_WHO_ASK),
     "runs:run-compare-csv": ("compared", STAFF_WHO_ASK),
@@ -80,6 +85,10 @@ POSTS = {
     "annotation:campaign-open": "campaign",
     "annotation:campaign-close": "campaign",
     "annotation:campaign-archive": "campaign",
+    "annotation:member-try-again": "member",
+    "annotation:member-wave-through": "member",
+    "annotation:known-order-archive": "task",
+    "annotation:report-resolve": "report",
     "annotation:lease-submit": "lease",
     "annotation:lease-skip": "lease",
     "annotation:lease-release": "lease",
@@ -88,6 +97,7 @@ POSTS = {
     "runs:run-cancel": "run",
     "reward:ask-again": "version",
     "reward:version-score": "version",
+    "reward:version-order-queue": "version",
     "reward:completion-explain": "completion",
     "reward:labeler-set-aside": "labeler",
     "reward:labeler-take-back": "labeler",
@@ -114,8 +124,12 @@ def ids(cast: Cast, models: Models) -> dict[str, object]:
     labeler = services.labeler_for(workspace=cast.workspace, user=cast.labeler)
     lease = services.claim_task(campaign=cast.campaign, labeler=labeler)
     assert lease is not None
+    report = Report.objects.create(task=lease.task, labeler=labeler, kind="other", text="<script>alert(1)</script>")
     return {
         "campaign": cast.campaign.public_id,
+        "member": (cast.campaign.public_id, cast.labeler.public_id),
+        "task": (cast.campaign.public_id, lease.task.public_id),
+        "report": (cast.campaign.public_id, report.public_id),
         "labeler": (cast.campaign.public_id, labeler.public_id),
         "lease": lease.public_id,
         "ranking": Ranking.objects.filter(labeler=labeler).latest("pk").public_id,

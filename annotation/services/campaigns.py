@@ -123,7 +123,7 @@ def add_guideline_version(
     """Publish new guidelines; leases claimed before keep the version they were shown.
 
     Args:
-        asks_again: who qualified under an earlier version qualifies again before their next task.
+        asks_again: who qualified under an earlier version qualifies again, where the campaign asks for that at all.
 
     Also: records `campaign.guidelines`.
 

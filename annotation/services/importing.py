@@ -26,10 +26,12 @@ from annotation.models import (
     RankingItem,
     Task,
     TaskCompletion,
+    TaskRole,
 )
 from annotation.prompts import content_sha256
 from annotation.services.campaigns import check_not_archived
 from annotation.services.content import BATCH, NewPrompt, NewTask, check_pairs, check_same, checked_prompt, new_task
+from annotation.services.known_orders import import_known_orders
 from annotation.submission import Submission, SubmittedItem, body_sha256
 
 
@@ -68,6 +70,8 @@ def import_jsonl(*, campaign: Campaign, by: User | None, lines: Iterable[bytes] 
     """Add what the file holds: each line `{"prompt", "category"?, "language"?, "skill"?, "split"?, "completions"?,
     "rankings"?}`.
 
+    A line with `"role": "gold" | "training", "gold": {"ranks", "explanation"?}` is a task with a known order.
+
     Also: lines with answers become tasks to collect preferences on; rankings that come along, by labelers of the kind
     `imported`, count towards their overlap; records `campaign.import`.
 
@@ -86,7 +90,8 @@ def import_jsonl(*, campaign: Campaign, by: User | None, lines: Iterable[bytes] 
     prompts, num_prompts = _store_prompts(campaign, read, faults)
     _refuse(faults)
     answers, num_completions = _store_completions(read, prompts)
-    tasks, num_tasks = _store_tasks(campaign, read, prompts, answers)
+    tasks, num_tasks = _store_tasks(campaign, [line for line in read if line.gold is None], prompts, answers)
+    num_tasks += import_known_orders(campaign=campaign, by=by, lines=read, answers=answers, faults=faults)
     said = [
         Ranked(line, tasks[line.number], answers[line.number], ranking) for line in read for ranking in line.rankings
     ]
@@ -178,6 +183,7 @@ def _store_tasks(
     """The task of each line with answers by line number, and how many are new; the same answers are the same task."""
     asked = {prompts[line.number].pk for line in lines if line.answers}
     stored = Task.objects.not_archived().filter(campaign=campaign, prompt__in=asked, purpose=Purpose.COLLECT)
+    stored = stored.filter(role=TaskRole.WORK)
     known = {
         frozenset(item.completion_id for item in task.items.all()): task
         for task in stored.prefetch_related("items").order_by("-pk")

@@ -49,7 +49,7 @@ class Browser:
     async def send(
         self, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> Response:
-        """Send a request and read its answer.
+        """Send a request and read its answer; once more where a kept connection had been closed meanwhile.
 
         Raises:
             ConnectionError: the connection ended before the answer was whole; nobody knows what became of it.
@@ -60,8 +60,16 @@ class Browser:
             lines.append("Cookie: " + "; ".join(f"{name}={value}" for name, value in self.cookies.items()))
         if method != "GET":
             lines.append(f"Content-Length: {len(body)}")
+        raw = "\r\n".join([*lines, "", ""]).encode() + body
+        is_kept = self._stream is not None
         try:
-            response = await self._exchange("\r\n".join([*lines, "", ""]).encode() + body)
+            try:
+                response = await self._exchange(raw)
+            except asyncio.IncompleteReadError as error:
+                if error.partial or not is_kept:
+                    raise
+                self.close()
+                response = await self._exchange(raw)
         except (OSError, EOFError) as error:
             self.close()
             raise ConnectionError(str(error)) from error

@@ -1,9 +1,10 @@
 """The load of `labelling.py` on Label Studio Community: `next` and `annotations` of its API, by as many annotators.
 
-It runs in an environment of its own, as its own image does: uWSGI with two processes, on a PostgreSQL of the same
-binaries and settings as ours. Name that environment's interpreter in LABEL_STUDIO_PYTHON:
+It runs in an environment of its own, as its own image does: uWSGI with two processes, on a PostgreSQL of the system,
+because it wants pg_trgm. Name that environment's interpreter in LABEL_STUDIO_PYTHON:
 
-    python3 -m venv /tmp/label-studio && /tmp/label-studio/bin/pip install label-studio==1.23.2 pyuwsgi==2.0.30
+    apt-get install postgresql
+    python3 -m venv /tmp/label-studio && /tmp/label-studio/bin/pip install label-studio==1.23.2 pyuwsgi==2.0.30.post1
     LABEL_STUDIO_PYTHON=/tmp/label-studio/bin/python python benchmarks/labelling_label_studio.py --json
 """
 
@@ -15,6 +16,7 @@ import contextlib
 import json
 import os
 import random
+import secrets
 import shutil
 import signal
 import subprocess
@@ -35,10 +37,11 @@ from benchmarks.cpu import Trees
 from benchmarks.labelling_people import csrf_field
 from benchmarks.labelling_site import free_port
 from benchmarks.load import percentile, shift
-from config import embedded
-from config.embedded.layout import Layout
+from config.embedded.layout import Layout, make_directories, service_account
+from config.embedded.spawn import end, run, spawn
 
 PASSWORD = "a long enough pass phrase"  # noqa: S105 - of people who exist for minutes
+USER = "labelstudio"
 EMAIL = "labeler-{}@example.com"
 READY_SECONDS = 120.0
 CONFIG = (
@@ -73,26 +76,60 @@ class Running(NamedTuple):
 
 
 @contextlib.contextmanager
-def label_studio(python: Path, num_people: int) -> Iterator[Running]:
+def label_studio(python: Path, binaries: Path, num_people: int) -> Iterator[Running]:
     """Label Studio with its people, in /var/tmp, on loopback."""
     directory = Path(tempfile.mkdtemp(prefix="label-studio-benchmark-", dir="/var/tmp"))
     directory.chmod(0o711)
-    layout = Layout.at(directory / "services")
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
-        running = stack.enter_context(embedded.services("dev", layout.root, only=frozenset({"postgres"})))
-        home = _home(python)
-        environment = _environment(directory, layout)
+        postgres, layout = stack.enter_context(_postgres(binaries, directory / "services"))
+        home, environment = _home(python), _environment(directory, layout)
         for command in (["manage.py", "migrate", "--verbosity", "0"], ["-c", _people_script(num_people)]):
             subprocess.run([python, *command], cwd=home, env=environment, check=True, stdout=sys.stderr)
         port = free_port()
         with (directory / "web.log").open("wb") as log:
-            web = subprocess.Popen(_server(python, port), cwd=home, env=environment, stdout=log, stderr=log)
-        stack.callback(_end, web)
-        postgres = running.started[0].process
-        assert postgres is not None
+            web = spawn(
+                _server(python, port), directory=home, death_signal=signal.SIGKILL, output=log, environment=environment
+            )
+        stack.callback(end, web, [(signal.SIGTERM, 20.0)])
         asyncio.run(_wait(port))
-        yield Running(port, {"web": web.pid, "postgres": postgres.pid}, running.database_url)
+        url = f"postgres://{USER}@/postgres?host={layout.sockets}&passfile={layout.passfile}"
+        yield Running(port, {"web": web.pid, "postgres": postgres.pid}, url)
+
+
+@contextlib.contextmanager
+def _postgres(binaries: Path, root: Path) -> Iterator[tuple[subprocess.Popen[bytes], Layout]]:
+    """A PostgreSQL with contrib, which our own binaries lack; defaults, so fsync and synchronous_commit are on."""
+    layout, account = Layout.at(root), service_account(root)
+    make_directories(layout, account)
+    secret = root / "password"
+    for path, text in ((secret, PASSWORD), (layout.passfile, f"*:*:*:{USER}:{PASSWORD}\n")):
+        path.write_text(text)
+        path.chmod(0o600)
+        if account is not None:
+            os.chown(path, account.uid, account.gid)
+    made: list[str | Path] = [
+        binaries / "initdb",
+        "-D",
+        layout.data,
+        f"--username={USER}",
+        f"--pwfile={secret}",
+        "--encoding=UTF8",
+    ]
+    code, printed = run([*made, "--auth=scram-sha-256", "--locale=C"], directory=root, account=account)
+    if code:
+        sys.exit(f"initdb failed: {printed}")
+    settings = {"listen_addresses": "", "unix_socket_directories": str(layout.sockets)}
+    options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+    with (root / "postgres.log").open("wb") as log:
+        server = spawn(
+            [binaries / "postgres", "-D", layout.data, *options], directory=root, death_signal=signal.SIGINT,
+            account=account, output=log,
+        )  # fmt: skip
+    try:
+        yield server, layout
+    finally:
+        end(server, [(signal.SIGINT, 20.0)])
 
 
 def _home(python: Path) -> Path:
@@ -112,16 +149,19 @@ def _environment(directory: Path, layout: Layout) -> dict[str, str]:
         "HOME": str(directory),
         "DJANGO_SETTINGS_MODULE": "core.settings.label_studio",
         "DJANGO_DB": "default",
-        "POSTGRE_NAME": "plumbline",
-        "POSTGRE_USER": "plumbline",
-        "POSTGRE_PASSWORD": layout.passfile.read_text().strip().rsplit(":", 1)[1],
+        "POSTGRE_NAME": "postgres",
+        "POSTGRE_USER": USER,
+        "POSTGRE_PASSWORD": PASSWORD,
         "POSTGRE_HOST": str(layout.sockets),
         "POSTGRE_PORT": "5432",
         "LABEL_STUDIO_BASE_DATA_DIR": str(directory / "data"),
         "COLLECT_ANALYTICS": "false",
+        "SENTRY_DSN": "",
+        "FRONTEND_SENTRY_DSN": "",
         "LATEST_VERSION_CHECK": "false",
         "LOG_LEVEL": "WARNING",
         "DEBUG": "false",
+        "SECRET_KEY": secrets.token_urlsafe(48),
     }
 
 
@@ -135,15 +175,6 @@ def _server(python: Path, port: int) -> list[str]:
     options = ["--http11-socket", f"127.0.0.1:{port}", "--http-keepalive", "--wsgi-file", "core/wsgi.py"]
     options += ["--master", "--processes", "2", "--threads", "8", "--enable-threads", "--buffer-size", "65536"]
     return [str(uwsgi), *options, "--die-on-term", "--single-interpreter", "--vacuum", "--disable-logging"]
-
-
-def _end(web: subprocess.Popen[bytes]) -> None:
-    web.send_signal(signal.SIGTERM)
-    try:
-        web.wait(20)
-    except subprocess.TimeoutExpired:
-        web.kill()
-        web.wait()
 
 
 async def _wait(port: int) -> None:
@@ -252,12 +283,13 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=10_000)
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--warm-up", type=float, default=5)
+    parser.add_argument("--postgres", type=Path, default=Path("/usr/lib/postgresql/15/bin"), help="of a PostgreSQL")
     parser.add_argument("--json", action="store_true", help="the row as JSON")
     options = parser.parse_args()
     python = os.environ.get("LABEL_STUDIO_PYTHON")
     if not python:
         parser.error("LABEL_STUDIO_PYTHON is not set; it names the interpreter that has label-studio")
-    with label_studio(Path(python), options.labelers) as running:
+    with label_studio(Path(python), options.postgres, options.labelers) as running:
         found = asyncio.run(load(options, running))
     print(json.dumps(found, indent=1) if options.json else "\n".join(f"{k:<26}{v}" for k, v in found.items()))
 

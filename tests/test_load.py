@@ -98,6 +98,20 @@ def test_an_answer_that_breaks_off_is_a_connection_error_and_the_next_request_co
     with_server(answer, use)
 
 
+def test_a_kept_connection_that_was_closed_meanwhile_is_opened_anew() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        writer.close()
+
+    async def use(port: int) -> None:
+        browser = Browser("127.0.0.1", port)
+        assert [(await browser.get("/")).text() for _turn in range(3)] == ["ok", "ok", "ok"]
+        browser.close()
+
+    with_server(answer, use)
+
+
 def test_a_frail_browser_cuts_the_share_it_is_asked_for() -> None:
     recorder = Recorder()
 

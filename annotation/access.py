@@ -11,7 +11,23 @@ from django.shortcuts import get_object_or_404
 
 from accounts.access import MANAGES, STAFF, get_in_workspace, workspaces_of
 from accounts.models import User
+from accounts.statements import Given, Statement
 from annotation.models import Campaign, Labeler, Lease, Membership, Ranking, Task
+
+WORK_CAMPAIGN = Statement(
+    lambda: (
+        Campaign.objects.not_archived()
+        .filter(public_id=Given("campaign"), memberships__user_id=Given("user"))
+        .select_related("workspace")
+    )
+)
+LEASE = Statement(
+    lambda: Lease.objects.select_related("task__campaign__workspace", "task__prompt", "labeler__user").filter(
+        public_id=Given("lease"),
+        labeler__user_id=Given("user"),
+        task__campaign__memberships__user_id=Given("user"),
+    )
+)
 
 
 def id_of(user: User | AnonymousUser) -> int:
@@ -82,8 +98,7 @@ def get_work_campaign(user: User | AnonymousUser, public_id: UUID | str) -> Camp
     Raises:
         Http404: no seat, or archived.
     """
-    campaigns = Campaign.objects.not_archived().filter(memberships__user_id=id_of(user)).select_related("workspace")
-    campaign = campaigns.filter(public_id=public_id).first()
+    campaign = WORK_CAMPAIGN.first(campaign=UUID(str(public_id)), user=id_of(user))
     if campaign is None:
         raise Http404
     return campaign
@@ -95,10 +110,7 @@ def get_lease(user: User | AnonymousUser, public_id: UUID | str) -> Lease:
     Raises:
         Http404: somebody else's, or the seat is gone.
     """
-    leases = Lease.objects.select_related("task__campaign__workspace", "task__prompt", "labeler")
-    lease = leases.filter(
-        public_id=public_id, labeler__user_id=id_of(user), task__campaign__memberships__user_id=id_of(user)
-    ).first()
+    lease = LEASE.first(lease=UUID(str(public_id)), user=id_of(user))
     if lease is None:
         raise Http404
     return lease

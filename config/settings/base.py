@@ -77,10 +77,19 @@ TEMPLATES = [
     },
 ]
 
-DATABASES = {"default": {**env.database(DATABASE_URL), "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}}
+DATABASE_PREPARED = env.boolean("DATABASE_PREPARED", True)
+"""Statements are prepared: PostgreSQL plans each once per connection. Off behind a pooler that shares connections."""
+DATABASES = {
+    "default": {
+        **env.database(DATABASE_URL, is_prepared=DATABASE_PREPARED),
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+    }
+}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["accounts.backends.Backend"]
 LOGIN_URL = "accounts:sign-in"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "accounts:sign-in"
@@ -148,6 +157,7 @@ CELERY_BEAT_SCHEDULE = {
     "recover-runs": {"task": "runs.tasks.recover_runs", "schedule": 10.0},
 }
 
+SESSION_ENGINE = "accounts.sessions"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"

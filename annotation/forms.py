@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext_lazy as _
 
-from annotation.models import Campaign, Completion, GuidelineVersion, MemberRole
+from annotation.models import Campaign, Completion, GuidelineVersion, MemberRole, SkipReason
 from annotation.submission import Submission, SubmittedItem, as_json
 
 UNRANKABLE = "unrankable"
@@ -22,13 +22,7 @@ UNRANKABLE_REASONS = (
     ("other_language", _("In a language I do not read")),
     ("unsafe", _("I do not want to read it")),
 )
-SKIP_REASONS = (
-    ("unclear_prompt", _("The prompt is unclear")),
-    ("no_expertise", _("I do not know enough about this")),
-    ("uncomfortable", _("I would rather not read this")),
-    ("broken", _("Something on the page is broken")),
-    ("other", _("Another reason")),
-)
+SKIP_REASONS = SkipReason.choices
 
 
 class CampaignForm(forms.ModelForm):  # type: ignore[type-arg]

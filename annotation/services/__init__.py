@@ -12,6 +12,8 @@ from annotation.services.campaigns import (
     remove_member,
     update_campaign,
 )
+from annotation.services.choosing import Feedback
+from annotation.services.claiming import claim_task
 from annotation.services.content import (
     AddedPrompts,
     NewCompletion,
@@ -24,19 +26,15 @@ from annotation.services.content import (
 )
 from annotation.services.importing import ImportRefused, ImportReport, import_jsonl
 from annotation.services.labelers import exclude_labeler, labeler_for, readmit_labeler
-from annotation.services.leases import (
-    claim_task,
-    expire_leases,
-    release_lease,
-    renew_lease,
-    save_draft,
-    skip_task,
-)
+from annotation.services.leases import expire_leases, release_lease, renew_lease, save_draft, skip_task
 from annotation.services.rankings import SubmitResult, lease_guidelines, submit_ranking
+from annotation.services.reports import report_task
+from annotation.services.revisions import recent_rankings, revise_ranking, withdraw_ranking
 from annotation.submission import Submission, SubmittedItem
 
 __all__ = [
     "AddedPrompts",
+    "Feedback",
     "ImportRefused",
     "ImportReport",
     "NewCompletion",
@@ -61,12 +59,16 @@ __all__ = [
     "lease_guidelines",
     "open_campaign",
     "readmit_labeler",
+    "recent_rankings",
     "release_lease",
     "remove_member",
     "renew_lease",
+    "report_task",
+    "revise_ranking",
     "save_draft",
     "skip_task",
     "split_by_hash",
     "submit_ranking",
     "update_campaign",
+    "withdraw_ranking",
 ]

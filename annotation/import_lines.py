@@ -12,10 +12,10 @@ from django.utils.translation import gettext as _
 from accounts.errors import Refused
 from accounts.text import check_json, check_text
 from annotation.answers import check_answer, check_num_answers
-from annotation.prompts import Message, canonical_messages
+from annotation.prompts import Message, canonical_messages, checked_language
 from annotation.submission import check_rank, check_seconds, check_strength, dense
 
-LINE_KEYS = frozenset({"prompt", "category", "split", "completions", "rankings"})
+LINE_KEYS = frozenset({"prompt", "category", "language", "skill", "split", "completions", "rankings"})
 ANSWER_KEYS = frozenset({"text", "source", "id", "empty"})
 RANKING_KEYS = frozenset({"labeler", "ranks", "order", "none_acceptable", "strength", "seconds"})
 MAX_ERRORS = 100
@@ -45,6 +45,8 @@ class Line:
     number: int
     messages: list[Message]
     category: str = ""
+    language: str = ""
+    skill: str = ""
     split: str | None = None
     answers: tuple[LineAnswer, ...] = ()
     rankings: tuple[LineRanking, ...] = ()
@@ -85,8 +87,8 @@ def read_line(number: int, raw: bytes) -> Line:
     """Return one line.
 
     Raises:
-        Refused: not_utf8, broken_json, unknown_key, prompt_missing, split_unknown, rankings_without_answers and the
-            codes of what it calls.
+        Refused: not_utf8, broken_json, unknown_key, prompt_missing, split_unknown, rankings_without_answers,
+            language_unknown and the codes of what it calls.
     """
     row = _object(_parsed(raw, is_first=number == 1), LINE_KEYS, what=_("The line"))
     if "prompt" not in row:
@@ -104,6 +106,8 @@ def read_line(number: int, raw: bytes) -> Line:
         number=number,
         messages=messages,
         category=check_text(row.get("category") or "", what=_("The category"), max_characters=60, is_required=False),
+        language=checked_language(row.get("language") or ""),
+        skill=check_text(row.get("skill") or "", what=_("The skill"), max_characters=60, is_required=False),
         split=split,
         answers=answers,
         rankings=_rankings(rankings, answers),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from annotation.views import campaigns, work
+from annotation.views import campaigns, desk, work
 
 app_name = "annotation"
 urlpatterns = [
@@ -20,10 +20,18 @@ urlpatterns = [
     path("campaigns/<uuid:public_id>/archive/", campaigns.campaign_archive, name="campaign-archive"),
     path("work/", work.work, name="work"),
     path("work/<uuid:public_id>/next/", work.work_next, name="work-next"),
+    path("work/<uuid:public_id>/ahead/", work.work_ahead, name="work-ahead"),
+    path("work/<uuid:public_id>/progress/", desk.work_progress_part, name="work-progress"),
+    path("work/<uuid:public_id>/recent/", desk.work_recent, name="work-recent"),
     path("work/leases/<uuid:public_id>/", work.lease, name="lease"),
     path("work/leases/<uuid:public_id>/submit/", work.lease_submit, name="lease-submit"),
+    path("work/leases/<uuid:public_id>/send/", work.lease_send, name="lease-send"),
+    path("work/leases/<uuid:public_id>/compare/", desk.lease_compare, name="lease-compare"),
+    path("work/leases/<uuid:public_id>/report/", desk.lease_report, name="lease-report"),
     path("work/leases/<uuid:public_id>/skip/", work.lease_skip, name="lease-skip"),
     path("work/leases/<uuid:public_id>/release/", work.lease_release, name="lease-release"),
     path("work/leases/<uuid:public_id>/renew/", work.lease_renew, name="lease-renew"),
     path("work/leases/<uuid:public_id>/draft/", work.lease_draft, name="lease-draft"),
+    path("work/rankings/<uuid:public_id>/revise/", desk.ranking_revise, name="ranking-revise"),
+    path("work/rankings/<uuid:public_id>/withdraw/", desk.ranking_withdraw, name="ranking-withdraw"),
 ]

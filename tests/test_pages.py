@@ -23,12 +23,16 @@ EVERYBODY = {"labeler": 200, "manager": 200, "researcher": 200, "outsider": 200}
 STAFF = {"labeler": 404, "manager": 200, "researcher": 200, "outsider": 404}
 STAFF_ANYWHERE = {"labeler": 403, "manager": 200, "researcher": 200, "outsider": 200}
 STAFF_WHO_ASK = {"labeler": 403, "manager": 200, "researcher": 200, "outsider": 404}
+THE_LABELER = {"labeler": 200, "manager": 404, "researcher": 404, "outsider": 404}
 MANAGERS = {"labeler": 404, "manager": 200, "researcher": 403, "outsider": 404}
 RESEARCHERS = {"labeler": 404, "manager": 403, "researcher": 200, "outsider": 404}
 PAGES = {
     "home": ("", EVERYBODY),
     "annotation:work": ("", EVERYBODY),
-    "annotation:lease": ("lease", {"labeler": 200, "manager": 404, "researcher": 404, "outsider": 404}),
+    "annotation:lease": ("lease", THE_LABELER),
+    "annotation:lease-compare": ("lease", THE_LABELER),
+    "annotation:work-progress": ("campaign", THE_LABELER),
+    "annotation:work-recent": ("campaign", THE_LABELER),
     "annotation:campaign-list": ("", EVERYBODY),
     "annotation:campaign-create": ("", {"labeler": 403, "manager": 200, "researcher": 403, "outsider": 200}),
     "annotation:campaign-detail": ("campaign", STAFF),
@@ -67,6 +71,11 @@ PAGES = {
 }
 POSTS = {
     "annotation:work-next": "campaign",
+    "annotation:work-ahead": "campaign",
+    "annotation:lease-send": "lease",
+    "annotation:lease-report": "lease",
+    "annotation:ranking-revise": "ranking",
+    "annotation:ranking-withdraw": "ranking",
     "annotation:member-remove": "campaign",
     "annotation:campaign-open": "campaign",
     "annotation:campaign-close": "campaign",
@@ -109,6 +118,7 @@ def ids(cast: Cast, models: Models) -> dict[str, object]:
         "campaign": cast.campaign.public_id,
         "labeler": (cast.campaign.public_id, labeler.public_id),
         "lease": lease.public_id,
+        "ranking": Ranking.objects.filter(labeler=labeler).latest("pk").public_id,
         "run": models.ppo.public_id,
         "compared": {"run": [models.ppo.public_id, models.version.run.public_id]},
         "version": models.version.public_id,
@@ -263,7 +273,7 @@ def test_a_draft_is_shown_again(cast: Cast) -> None:
     assert saved.status_code == 204
     assert re.search(rf'name="rank-{lease.shown[1]}" value="2"[^>]* checked', page)
     assert re.search(rf'name="rank-{lease.shown[2]}" value="unrankable"[^>]* checked', page)
-    assert page.count(" checked") == 2 + 1  # and the first reason to skip
+    assert page.count(" checked") == 2 + 2  # and the first reason to skip, and to report
     assert "half-way" in page
 
 

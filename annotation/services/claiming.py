@@ -54,6 +54,7 @@ def claim_task(
 def _claim(campaign: Campaign, labeler: Labeler, purpose: str | None, ahead: bool, now: datetime) -> Lease | None:
     standing = lock_participation(campaign_id=campaign.pk, labeler_id=labeler.pk)
     check_open(standing.campaign)
+    standing.labeler = labeler
     term = timedelta(seconds=standing.campaign.lease_seconds)
     # A ranking that was taken up again has an address of its own; the work goes on beside it.
     held = Lease.objects.active().filter(labeler=labeler.pk, task__campaign=campaign.pk, revises=None)

@@ -33,6 +33,7 @@ from annotation.services.content import (
     BATCH,
     NewPrompt,
     NewTask,
+    check_pairs,
     check_same,
     checked_prompt,
     new_task,
@@ -73,7 +74,8 @@ class Ranked(NamedTuple):
 
 @transaction.atomic
 def import_jsonl(*, campaign: Campaign, by: User | None, lines: Iterable[bytes] | bytes) -> ImportReport:
-    """Add what the file holds: `{"prompt", "category"?, "split"?, "completions"?, "rankings"?}` on each line.
+    """Add what the file holds: each line `{"prompt", "category"?, "language"?, "skill"?, "split"?, "completions"?,
+    "rankings"?}`.
 
     Also: lines with answers become tasks to collect preferences on; rankings that come along, by labelers of the kind
     `imported`, count towards their overlap; records `campaign.import`.
@@ -89,6 +91,7 @@ def import_jsonl(*, campaign: Campaign, by: User | None, lines: Iterable[bytes] 
     read = read_lines(lines, faults)
     if not read and not faults.num:
         raise Refused(_("The file holds no line to import."), code="import_empty")
+    _check_protocol(campaign, read, faults)
     prompts, num_prompts = _store_prompts(campaign, read, faults)
     _refuse(faults)
     answers, num_completions = _store_completions(read, prompts)
@@ -105,6 +108,14 @@ def import_jsonl(*, campaign: Campaign, by: User | None, lines: Iterable[bytes] 
     return report
 
 
+def _check_protocol(campaign: Campaign, lines: Sequence[Line], faults: Faults) -> None:
+    for line in lines:
+        try:
+            check_pairs(campaign, len(line.answers) or 2)
+        except Refused as refused:
+            faults.add(line.number, refused)
+
+
 def _refuse(faults: Faults) -> None:
     if faults.num:
         faults.kept.sort(key=lambda fault: int(fault["line"]))
@@ -117,7 +128,13 @@ def _store_prompts(campaign: Campaign, lines: Sequence[Line], faults: Faults) ->
     known = {prompt.content_sha256: prompt for prompt in campaign.prompts.filter(content_sha256__in=set(shas.values()))}
     new: list[Prompt] = []
     for line in lines:
-        given = NewPrompt(messages=line.messages, category=line.category, split=line.split)
+        given = NewPrompt(
+            messages=line.messages,
+            category=line.category,
+            language=line.language,
+            skill=line.skill,
+            split=line.split,
+        )
         sha = shas[line.number]
         if sha not in known:
             known[sha] = checked_prompt(campaign, given)

@@ -11,7 +11,7 @@ from accounts.errors import Conflict, Refused
 from accounts.models import AuditEvent, User, Workspace
 from accounts.text import check_text
 from annotation.models import Campaign, Exclusion, Labeler, LabelerKind, Participation, Ranking, Task, TaskRole
-from annotation.services.campaigns import NAME_MAX_CHARACTERS
+from annotation.services.campaign_settings import NAME_MAX_CHARACTERS
 from annotation.services.participations import lock_participation
 
 REASON_MAX_CHARACTERS = 500

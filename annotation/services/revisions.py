@@ -115,11 +115,14 @@ def _said(ranking: Ranking) -> Submission:
                 unrankable_reason=item.unrankable_reason,
                 rating=item.rating,
                 flags=item.flags,
+                rewrite=item.rewrite.text if item.rewrite else "",
+                seen_seconds=item.seen_seconds,
             )
-            for item in ranking.items.select_related("completion").order_by("position_shown")
+            for item in ranking.items.select_related("completion", "rewrite").order_by("position_shown")
         ],
         none_acceptable=ranking.none_acceptable,
         active_seconds=ranking.active_seconds,
         strength=ranking.strength,
         rationale=ranking.rationale,
+        prompt_flags=ranking.prompt_flags,
     )

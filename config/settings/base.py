@@ -109,7 +109,7 @@ STORAGES = {
         "BACKEND": ARTIFACT_URL or "django.core.files.storage.FileSystemStorage",
         "OPTIONS": {} if ARTIFACT_URL else {"location": VAR_DIR / "artifacts"},
     },
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "config.storage.StaticStorage"},
 }
 
 RUNS_DIR = VAR_DIR / "runs"

@@ -1,11 +1,11 @@
-# make demo | run | test | soak | lint | clean | help
+# make demo | run | test | soak | lint | messages | clean | help
 PYTHON ?= python3
 PORT ?= 8000
 WORKERS ?= 2
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: demo run test soak lint clean help
+.PHONY: demo run test soak lint messages clean help
 
 demo: ## one turn of the whole loop on a real model, then the site (DEMO_SERVE=0 ends after the table)
 	@$(PYTHON) tools/bootstrap.py
@@ -32,6 +32,9 @@ lint: ## ruff, mypy, import-linter
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy .
 	@$(BIN)/lint-imports
+
+messages: ## gather the texts of pages and code into locale/ (needs GNU gettext) and compile the translations
+	@$(BIN)/python tools/messages.py
 
 clean: ## remove what the other targets made: .venv, var, caches, the embedded services' data
 	@$(PYTHON) tools/clean.py

@@ -21,6 +21,8 @@ class PublicModel(models.Model):
 
 class User(PublicModel, AbstractUser):
     timezone = models.CharField(_("time zone"), max_length=64, default="UTC")
+    language = models.CharField(_("language"), max_length=10, blank=True)
+    """A code of LANGUAGES; empty leaves it to the browser."""
 
     def __str__(self) -> str:
         return self.get_full_name() or self.username

@@ -12,7 +12,7 @@ from django.shortcuts import get_object_or_404
 from accounts.access import MANAGES, STAFF, get_in_workspace, workspaces_of
 from accounts.models import User
 from accounts.statements import Given, Statement
-from annotation.models import Campaign, Labeler, Lease, Ranking
+from annotation.models import Campaign, Labeler, Lease, Membership, Ranking, Task
 
 WORK_CAMPAIGN = Statement(
     lambda: (
@@ -72,6 +72,24 @@ def get_labeler(campaign: Campaign, public_id: UUID | str) -> Labeler:
         | Q(pk__in=Lease.objects.filter(task__campaign=campaign).values("labeler"))
     )
     return get_object_or_404(labelers, public_id=public_id)
+
+
+def get_seat(campaign: Campaign, user_id: UUID | str) -> Membership:
+    """The seat of a person, by their public id.
+
+    Raises:
+        Http404: they have none in this campaign.
+    """
+    return get_object_or_404(campaign.memberships.select_related("user", "campaign"), user__public_id=user_id)
+
+
+def get_task(campaign: Campaign, public_id: UUID | str) -> Task:
+    """A task of the campaign, of whatever role.
+
+    Raises:
+        Http404: there is none.
+    """
+    return get_object_or_404(campaign.tasks.select_related("campaign__workspace", "prompt"), public_id=public_id)
 
 
 def get_work_campaign(user: User | AnonymousUser, public_id: UUID | str) -> Campaign:

@@ -15,6 +15,7 @@ from accounts.api.person import person
 from annotation import services
 from annotation.access import get_lease, get_work_campaign
 from annotation.models import Completion, Lease
+from annotation.protocols import Protocol, Questions
 from annotation.queries import work_for
 from annotation.services import Submission, SubmittedItem
 
@@ -43,6 +44,8 @@ class LeaseSerializer(serializers.Serializer[Any]):
     state = serializers.CharField(help_text="active, submitted, skipped, released or expired")
     expires_at = serializers.DateTimeField()
     guidelines = serializers.CharField(allow_blank=True)
+    protocol = serializers.ChoiceField(choices=Protocol.choices, help_text="What orders are taken.")
+    questions = serializers.JSONField(help_text="What is asked beside the order.")
     messages = MessageSerializer(many=True)
     answers = ShownAnswerSerializer(many=True, help_text="In the order shown.")
     draft = serializers.JSONField(allow_null=True)
@@ -62,7 +65,13 @@ class SubmittedItemSerializer(serializers.Serializer[None]):
     rank = serializers.IntegerField(allow_null=True, help_text="1 is best, equal is a tie, null: cannot be ranked.")
     unrankable_reason = serializers.CharField(required=False, allow_blank=True, max_length=200)
     rating = serializers.IntegerField(required=False, allow_null=True, help_text="1 to 7")
-    flags = serializers.ListField(child=serializers.CharField(max_length=40), required=False)
+    flags = serializers.ListField(
+        child=serializers.CharField(max_length=40), required=False, help_text="Of the campaign's answer flags."
+    )
+    rewrite = serializers.CharField(
+        required=False, allow_blank=True, trim_whitespace=False, help_text="A better version of your own."
+    )
+    seen_seconds = serializers.FloatField(required=False, allow_null=True, help_text="Seconds in view.")
 
 
 class SubmissionSerializer(serializers.Serializer[None]):
@@ -71,6 +80,9 @@ class SubmissionSerializer(serializers.Serializer[None]):
     active_seconds = serializers.FloatField(required=False, allow_null=True)
     strength = serializers.IntegerField(required=False, allow_null=True, help_text="Two answers only, 1 to 4.")
     rationale = serializers.CharField(required=False, allow_blank=True, trim_whitespace=False, max_length=10_000)
+    prompt_flags = serializers.ListField(
+        child=serializers.CharField(max_length=40), required=False, help_text="Of the campaign's prompt flags."
+    )
 
 
 class SubmittedSerializer(serializers.Serializer[Any]):
@@ -96,6 +108,8 @@ def lease_data(lease: Lease) -> dict[str, Any]:
         "state": lease.state,
         "expires_at": lease.expires_at,
         "guidelines": guidelines.text if guidelines else "",
+        "protocol": lease.task.campaign.protocol,
+        "questions": Questions.read(lease.task.campaign.questions).as_json(),
         "messages": lease.task.prompt.messages,
         "answers": [{"id": public_id, "text": texts[UUID(public_id)]} for public_id in lease.shown],
         "draft": lease.draft,

@@ -88,6 +88,8 @@ class Participation(models.Model):
     """The guidelines under which they qualified."""
     qualification_attempt = models.PositiveSmallIntegerField(default=0)
     """How often they have started over; the `repeat` of their leases on training tasks."""
+    attempts_before = models.PositiveSmallIntegerField(default=0)
+    """Of `qualification_attempt`, those that count no more: a manager let them try again, or the guidelines changed."""
     failed_at = models.DateTimeField(null=True)
     """When their last attempt was not enough; they get nothing until a manager lets them try again."""
 

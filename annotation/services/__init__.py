@@ -22,7 +22,9 @@ from annotation.services.content import (
     create_tasks,
     split_by_hash,
 )
+from annotation.services.duplicates import distinct
 from annotation.services.importing import ImportRefused, ImportReport, import_jsonl
+from annotation.services.known_orders import Feedback, add_known_order, archive_known_order, make_known_order
 from annotation.services.labelers import exclude_labeler, labeler_for, readmit_labeler
 from annotation.services.leases import (
     claim_task,
@@ -32,11 +34,16 @@ from annotation.services.leases import (
     save_draft,
     skip_task,
 )
+from annotation.services.priorities import demote_stale, order_by_disagreement
+from annotation.services.qualification import let_try_again, wave_through
+from annotation.services.quality import resolve_report, set_quality_plan
 from annotation.services.rankings import SubmitResult, lease_guidelines, submit_ranking
+from annotation.services.standing import set_reading
 from annotation.submission import Submission, SubmittedItem
 
 __all__ = [
     "AddedPrompts",
+    "Feedback",
     "ImportRefused",
     "ImportReport",
     "NewCompletion",
@@ -47,26 +54,37 @@ __all__ = [
     "SubmittedItem",
     "add_completions",
     "add_guideline_version",
+    "add_known_order",
     "add_member",
     "add_prompts",
     "archive_campaign",
+    "archive_known_order",
     "claim_task",
     "close_campaign",
     "create_campaign",
     "create_tasks",
+    "demote_stale",
+    "distinct",
     "exclude_labeler",
     "expire_leases",
     "import_jsonl",
     "labeler_for",
     "lease_guidelines",
+    "let_try_again",
+    "make_known_order",
     "open_campaign",
+    "order_by_disagreement",
     "readmit_labeler",
     "release_lease",
     "remove_member",
     "renew_lease",
+    "resolve_report",
     "save_draft",
+    "set_quality_plan",
+    "set_reading",
     "skip_task",
     "split_by_hash",
     "submit_ranking",
     "update_campaign",
+    "wave_through",
 ]

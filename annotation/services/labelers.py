@@ -10,7 +10,7 @@ from accounts.errors import Conflict, Refused
 from accounts.models import AuditEvent, User, Workspace
 from accounts.text import check_text
 from annotation.models import Campaign, Exclusion, Labeler, LabelerKind
-from annotation.services.campaigns import NAME_MAX_CHARACTERS
+from annotation.services.campaign_settings import NAME_MAX_CHARACTERS
 
 REASON_MAX_CHARACTERS = 500
 

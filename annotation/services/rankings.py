@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from accounts.errors import Conflict
 from accounts.models import AuditEvent
 from annotation.models import Completion, GuidelineVersion, Labeler, Lease, Ranking, RankingItem, Task
+from annotation.protocols import Questions
 from annotation.services.leases import before
 from annotation.states import CampaignState, LeaseState
 from annotation.submission import Submission, as_json, body_sha256, checked
@@ -38,7 +39,8 @@ def submit_ranking(*, lease: Lease, submission: Submission) -> SubmitResult:
         Refused: ranking_incomplete, ranking_duplicate, ranking_foreign_completion and the other codes of `checked`.
         Conflict: idempotency_conflict, lease_expired_no_slot, lease_over, campaign_closed.
     """
-    said = checked(submission, lease.shown)
+    campaign = lease.task.campaign
+    said = checked(submission, lease.shown, protocol=campaign.protocol, questions=Questions.read(campaign.questions))
     try:
         return _submit(lease, said)
     except _Late:
@@ -129,6 +131,7 @@ def _store(lease: Lease, said: Submission) -> Ranking:
         strength=said.strength,
         none_acceptable=said.none_acceptable,
         rationale=said.rationale,
+        prompt_flags=list(said.prompt_flags),
         body_sha256=body_sha256(said),
     )
     keys = dict(Completion.objects.filter(public_id__in=lease.shown).values_list("public_id", "pk"))
@@ -142,10 +145,19 @@ def _store(lease: Lease, said: Submission) -> Ranking:
             unrankable_reason=item.unrankable_reason,
             rating=item.rating,
             flags=list(item.flags),
+            seen_seconds=item.seen_seconds,
+            rewrite=_rewritten(lease, item.rewrite) if item.rewrite else None,
         )
         for position, item in enumerate(said.items)
     )
     return ranking
+
+
+def _rewritten(lease: Lease, text: str) -> Completion:
+    """A labeler's better version as an answer of its own; the labeler is locked, so its number is free."""
+    source = f"human:{lease.labeler.public_id}"
+    index = Completion.objects.filter(prompt=lease.task.prompt_id, source=source).count()
+    return Completion.objects.create(prompt_id=lease.task.prompt_id, text=text, source=source, sample_index=index)
 
 
 def lease_guidelines(lease: Lease) -> GuidelineVersion | None:

@@ -17,6 +17,7 @@ from annotation.api.urls import urlpatterns
 from annotation.models import Campaign, Completion, Lease, Membership, Prompt, Ranking, Task
 from annotation.services import add_completions, claim_task, submit_ranking
 from annotation.services.content import NewCompletion
+from annotation.tests import test_quality_api
 from tests.cast import Cast, api, make_campaign, make_prompt, make_task, rank_task, submission
 
 ROLES = ("owner", "manager", "researcher", "alice", "charlie", None)
@@ -140,6 +141,7 @@ def test_work_is_claimed_by_those_with_a_seat_only(scene: Scene) -> None:
 
 def test_every_route_is_in_these_tests() -> None:
     campaign = {path for _method, path, _body in WRITES} | {*READS, "rankings/", "members/<uuid:user_id>/"}
+    campaign |= test_quality_api.READS.keys() | test_quality_api.WRITES.keys()
     lease = {"", "renew/", "draft/", "submit/", "skip/", "release/"}
     tested = {f"campaigns/<uuid:public_id>/{path}" for path in campaign} | {
         f"leases/<uuid:public_id>/{path}" for path in lease

@@ -12,6 +12,7 @@ from accounts.models import User
 from annotation import services
 from tests.browser.cast import Cast, add_models, add_rankings
 from tests.browser.conftest import SignIn
+from tests.browser.quality import add_quality
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -24,6 +25,7 @@ LOOKS = {"light": {"width": 1440, "height": 900}, "dark": {"width": 360, "height
 def main_pages(cast: Cast) -> dict[User | None, list[str]]:
     models = add_models(cast)
     add_rankings(cast)
+    add_quality(cast)
     labeler = services.labeler_for(workspace=cast.workspace, user=cast.labeler)
     lease = services.claim_task(campaign=cast.campaign, labeler=labeler, purpose="collect")
     assert lease is not None
@@ -39,6 +41,11 @@ def main_pages(cast: Cast) -> dict[User | None, list[str]]:
             reverse("annotation:campaign-import", args=campaign),
             reverse("annotation:campaign-members", args=campaign),
             reverse("annotation:campaign-guidelines", args=campaign),
+            reverse("annotation:member-detail", args=[*campaign, cast.labeler.public_id]),
+            reverse("annotation:quality-plan", args=campaign),
+            reverse("annotation:known-order-list", args=campaign),
+            reverse("annotation:known-order-create", args=[*campaign, lease.task.public_id]),
+            reverse("annotation:report-list", args=campaign),
             reverse("reward:labeler-detail", args=[*campaign, labeler.public_id]),
         ],
         cast.researcher: [
@@ -49,7 +56,7 @@ def main_pages(cast: Cast) -> dict[User | None, list[str]]:
             f"{reverse('runs:run-compare')}?run={models.ppo.public_id}&run={models.version.run.public_id}",
             reverse("reward:version-list"),
             reverse("reward:version-detail", args=[models.version.public_id]),
-            reverse("reward:version-scores", args=[models.version.public_id]),
+            f"{reverse('reward:version-scores', args=[models.version.public_id])}?campaign={campaign[0]}&order=unsure",
             reverse("reward:snapshot-detail", args=[models.snapshot.public_id]),
             reverse("reward:completion-detail", args=[models.explanation.completion.public_id]),
             reverse("reward:train", args=campaign),

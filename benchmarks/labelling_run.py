@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.db import connection
+
 from accounts.models import User
 from annotation.models import Campaign
 from benchmarks import labelling_data
@@ -94,6 +96,8 @@ class Run:
             seconds, seed = self.work.chaos_seconds, self.work.seed
             times, disorder = runner.run(disturbed_shift(people, seconds, self.site, seed))
             _close(people)
+        # Our own connection was fair game too.
+        connection.close()
         disorder.num_cut = sum(person.browser.num_cut for person in people)  # type: ignore[attr-defined]
         sound = examine(campaign, [person.said for person in people])
         found = {

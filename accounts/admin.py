@@ -18,7 +18,7 @@ class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
 @admin.register(User)
 class PlumblineUserAdmin(UserAdmin):  # type: ignore[type-arg]
     inlines = (MembershipInline,)
-    fieldsets = (*(UserAdmin.fieldsets or ()), (_("Display"), {"fields": ("timezone",)}))
+    fieldsets = (*(UserAdmin.fieldsets or ()), (_("Display"), {"fields": ("timezone", "language")}))
 
 
 @admin.register(Workspace)

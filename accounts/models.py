@@ -21,6 +21,8 @@ class PublicModel(models.Model):
 
 class User(PublicModel, AbstractUser):
     timezone = models.CharField(_("time zone"), max_length=64, default="UTC")
+    language = models.CharField(_("language"), max_length=10, blank=True)
+    """A code of LANGUAGES; empty leaves it to the browser."""
 
     def __str__(self) -> str:
         return self.get_full_name() or self.username
@@ -51,6 +53,23 @@ class WorkspaceMembership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} · {self.get_role_display()}"
+
+
+class SignInAttempt(models.Model):
+    """A sign-in that has not succeeded, kept for minutes to slow down guessing; person and address are hashes."""
+
+    person = models.CharField(max_length=64)
+    address = models.CharField(max_length=64)
+    at = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["person", "at"], name="attempts_for_person"),
+            models.Index(fields=["address", "at"], name="attempts_from_address"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.person[:8]} from {self.address[:8]}"
 
 
 class AuditEvent(models.Model):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zoneinfo
 
+from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -119,6 +120,23 @@ def add_member_to_workspace(
         workspace=workspace, actor=by, verb="workspace.member", target=workspace, user=str(user.public_id), role=role
     )
     return membership
+
+
+def choose_language(*, user: User, language: str) -> None:
+    """Show every page to this person in `language`, on whatever machine; empty leaves it to the browser again.
+
+    Raises:
+        Refused: language_unknown.
+    """
+    if language and language not in dict(settings.LANGUAGES):
+        known = ", ".join(dict(settings.LANGUAGES))
+        raise Refused(
+            _("There is no translation into %(language)s; choose one of %(known)s.")
+            % {"language": language, "known": known},
+            code="language_unknown",
+        )
+    user.language = language
+    user.save(update_fields=["language"])
 
 
 @transaction.atomic

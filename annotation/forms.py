@@ -110,9 +110,12 @@ def preset_initial(name: str) -> dict[str, Any]:
 class GuidelineForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = GuidelineVersion
-        fields = ["text"]
+        fields = ["text", "asks_again"]
         widgets = {"text": forms.Textarea(attrs={"rows": 18})}
-        help_texts = {"text": _("Markdown. Rankings made from now on name the new version; earlier ones keep theirs.")}
+        help_texts = {
+            "text": _("Markdown. Rankings made from now on name the new version; earlier ones keep theirs."),
+            "asks_again": _("Everybody does the training tasks once more before the next real one."),
+        }
 
 
 class MemberForm(forms.Form):

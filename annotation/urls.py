@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from annotation.views import campaigns, desk, work
+from annotation.views import campaigns, desk, people, quality, work
 
 app_name = "annotation"
 urlpatterns = [
@@ -14,6 +14,29 @@ urlpatterns = [
     path("campaigns/<uuid:public_id>/import/", campaigns.campaign_import, name="campaign-import"),
     path("campaigns/<uuid:public_id>/members/", campaigns.campaign_members, name="campaign-members"),
     path("campaigns/<uuid:public_id>/members/remove/", campaigns.member_remove, name="member-remove"),
+    path("campaigns/<uuid:public_id>/members/<uuid:user_id>/", people.member_detail, name="member-detail"),
+    path(
+        "campaigns/<uuid:public_id>/members/<uuid:user_id>/try-again/", people.member_try_again, name="member-try-again"
+    ),
+    path(
+        "campaigns/<uuid:public_id>/members/<uuid:user_id>/wave-through/",
+        people.member_wave_through,
+        name="member-wave-through",
+    ),
+    path("campaigns/<uuid:public_id>/quality/", quality.quality_plan, name="quality-plan"),
+    path("campaigns/<uuid:public_id>/known-orders/", quality.known_order_list, name="known-order-list"),
+    path(
+        "campaigns/<uuid:public_id>/known-orders/new/<uuid:task_id>/",
+        quality.known_order_create,
+        name="known-order-create",
+    ),
+    path(
+        "campaigns/<uuid:public_id>/known-orders/<uuid:task_id>/archive/",
+        quality.known_order_archive,
+        name="known-order-archive",
+    ),
+    path("campaigns/<uuid:public_id>/reports/", quality.report_list, name="report-list"),
+    path("campaigns/<uuid:public_id>/reports/<uuid:report_id>/resolve/", quality.report_resolve, name="report-resolve"),
     path("campaigns/<uuid:public_id>/agreement/", campaigns.campaign_agreement, name="campaign-agreement"),
     path("campaigns/<uuid:public_id>/open/", campaigns.campaign_open, name="campaign-open"),
     path("campaigns/<uuid:public_id>/close/", campaigns.campaign_close, name="campaign-close"),

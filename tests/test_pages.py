@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from accounts.models import Role, User, WorkspaceMembership
 from annotation import services
-from annotation.models import Campaign, Lease, Ranking
+from annotation.models import Campaign, Lease, Ranking, Report
 from tests.browser.cast import Cast, Models, add_models, make_cast
 
 pytestmark = pytest.mark.django_db
@@ -41,6 +41,11 @@ PAGES = {
     "annotation:campaign-edit": ("campaign", MANAGERS),
     "annotation:campaign-import": ("campaign", MANAGERS),
     "annotation:campaign-members": ("campaign", MANAGERS),
+    "annotation:member-detail": ("member", MANAGERS),
+    "annotation:quality-plan": ("campaign", MANAGERS),
+    "annotation:known-order-list": ("campaign", MANAGERS),
+    "annotation:known-order-create": ("task", MANAGERS),
+    "annotation:report-list": ("campaign", MANAGERS),
     "runs:run-list": ("", STAFF_ANYWHERE),
     "runs:run-compare": ("compared", STAFF_WHO_ASK),
     "runs:run-compare-csv": ("compared", STAFF_WHO_ASK),
@@ -80,6 +85,10 @@ POSTS = {
     "annotation:campaign-open": "campaign",
     "annotation:campaign-close": "campaign",
     "annotation:campaign-archive": "campaign",
+    "annotation:member-try-again": "member",
+    "annotation:member-wave-through": "member",
+    "annotation:known-order-archive": "task",
+    "annotation:report-resolve": "report",
     "annotation:lease-submit": "lease",
     "annotation:lease-skip": "lease",
     "annotation:lease-release": "lease",
@@ -88,6 +97,7 @@ POSTS = {
     "runs:run-cancel": "run",
     "reward:ask-again": "version",
     "reward:version-score": "version",
+    "reward:version-order-queue": "version",
     "reward:completion-explain": "completion",
     "reward:labeler-set-aside": "labeler",
     "reward:labeler-take-back": "labeler",
@@ -111,11 +121,20 @@ def models(cast: Cast) -> Models:
 
 @pytest.fixture
 def ids(cast: Cast, models: Models) -> dict[str, object]:
+    return ids_of(cast, models)
+
+
+def ids_of(cast: Cast, models: Models) -> dict[str, object]:
+    """What stands in the addresses of the pages, by the words of the tables above."""
     labeler = services.labeler_for(workspace=cast.workspace, user=cast.labeler)
     lease = services.claim_task(campaign=cast.campaign, labeler=labeler)
     assert lease is not None
+    report = Report.objects.create(task=lease.task, labeler=labeler, kind="other", text="<script>alert(1)</script>")
     return {
         "campaign": cast.campaign.public_id,
+        "member": (cast.campaign.public_id, cast.labeler.public_id),
+        "task": (cast.campaign.public_id, lease.task.public_id),
+        "report": (cast.campaign.public_id, report.public_id),
         "labeler": (cast.campaign.public_id, labeler.public_id),
         "lease": lease.public_id,
         "ranking": Ranking.objects.filter(labeler=labeler).latest("pk").public_id,
@@ -159,7 +178,7 @@ def test_no_page_of_ours_is_missing_from_the_tables_above() -> None:
     rooms = {"accounts": accounts, "annotation": annotation, "runs": runs, "reward": reward, "policy": policy}
     named = {f"{room}:{pattern.name}" for room, patterns in rooms.items() for pattern in patterns}
 
-    assert named == {*PAGES, *POSTS, *FILES, "accounts:sign-in", "accounts:sign-out"} - {"home"}
+    assert named == {*PAGES, *POSTS, *FILES, "accounts:sign-in", "accounts:sign-out", "accounts:language"} - {"home"}
 
 
 def test_who_is_not_signed_in_is_asked_to(ids: dict[str, object]) -> None:
@@ -395,7 +414,7 @@ def test_shares_read_as_per_cent_and_other_figures_keep_their_unit(cast: Cast, m
     run = client.get(reverse("runs:run-detail", args=[models.version.run.public_id])).content.decode()
 
     for page in (version, run):
-        assert "74.2 %" in page
+        assert "74.2\u00a0%" in page
         assert "0.742" not in page
         assert ">861<" in re.sub(r"\s+", "", page)
 

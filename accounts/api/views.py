@@ -21,7 +21,7 @@ from accounts.api.base import CursorPagination
 from accounts.api.person import person
 from accounts.errors import Refused
 from accounts.models import User, WorkspaceMembership
-from accounts.services import create_token, revoke_token
+from accounts.services import choose_language, create_token, revoke_token
 
 
 class WorkspaceRoleSerializer(serializers.ModelSerializer[WorkspaceMembership]):
@@ -41,7 +41,7 @@ class MeSerializer(serializers.ModelSerializer[User]):
 
     class Meta:
         model = User
-        fields = ["id", "username", "name", "timezone", "workspaces"]
+        fields = ["id", "username", "name", "timezone", "language", "workspaces"]
 
     def get_name(self, user: User) -> str:
         return str(user)
@@ -50,6 +50,10 @@ class MeSerializer(serializers.ModelSerializer[User]):
     def get_workspaces(self, user: User) -> Any:
         seats = user.workspace_memberships.select_related("workspace").order_by("workspace_id")
         return WorkspaceRoleSerializer(seats, many=True).data
+
+
+class MyLanguageSerializer(serializers.Serializer[None]):
+    language = serializers.CharField(max_length=10, allow_blank=True, help_text="Empty leaves it to the browser.")
 
 
 class LoginSerializer(serializers.Serializer[None]):
@@ -76,6 +80,14 @@ class Me(APIView):
     @extend_schema(responses=MeSerializer)
     def get(self, request: Request) -> Response:
         """The signed-in user and their roles."""
+        return Response(MeSerializer(person(request)).data)
+
+    @extend_schema(request=MyLanguageSerializer, responses=MeSerializer)
+    def patch(self, request: Request) -> Response:
+        """Choose the language of your pages."""
+        asked = MyLanguageSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        choose_language(user=person(request), **asked.validated_data)
         return Response(MeSerializer(person(request)).data)
 
 

@@ -32,6 +32,7 @@ def test_a_token_opens_the_api_until_it_is_revoked(cast: Cast) -> None:
         "username": "max",
         "name": "Max",
         "timezone": "UTC",
+        "language": "",
         "workspaces": [{"id": str(cast.workspace.public_id), "name": "Plumb Lab", "role": "manager"}],
     }
     # Only a hash is stored.

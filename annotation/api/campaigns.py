@@ -88,7 +88,7 @@ class GuidelinesSerializer(serializers.ModelSerializer[GuidelineVersion]):
 
     class Meta:
         model = GuidelineVersion
-        fields = ["number", "text", "created_at"]
+        fields = ["number", "text", "asks_again", "created_at"]
         read_only_fields = ["number", "created_at"]
 
 
@@ -249,9 +249,7 @@ class Guidelines(CampaignList[GuidelineVersion]):
         campaign = get_campaign(request.user, public_id, manage=True)
         asked = GuidelinesSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        version = services.add_guideline_version(
-            campaign=campaign, by=person(request), text=asked.validated_data["text"]
-        )
+        version = services.add_guideline_version(campaign=campaign, by=person(request), **asked.validated_data)
         return Response(GuidelinesSerializer(version).data, status=201)
 
 

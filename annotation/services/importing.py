@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -26,10 +26,21 @@ from annotation.models import (
     RankingItem,
     Task,
     TaskCompletion,
+    TaskRole,
 )
 from annotation.prompts import content_sha256
 from annotation.services.campaigns import check_not_archived
-from annotation.services.content import BATCH, NewPrompt, NewTask, check_pairs, check_same, checked_prompt, new_task
+from annotation.services.content import (
+    BATCH,
+    NewPrompt,
+    NewTask,
+    check_pairs,
+    check_same,
+    checked_prompt,
+    new_task,
+    note_new_tasks,
+)
+from annotation.services.known_orders import import_known_orders
 from annotation.submission import Submission, SubmittedItem, body_sha256
 
 
@@ -68,6 +79,8 @@ def import_jsonl(*, campaign: Campaign, by: User | None, lines: Iterable[bytes] 
     """Add what the file holds: each line `{"prompt", "category"?, "language"?, "skill"?, "split"?, "completions"?,
     "rankings"?}`.
 
+    A line with `"role": "gold" | "training", "gold": {"ranks", "explanation"?}` is a task with a known order.
+
     Also: lines with answers become tasks to collect preferences on; rankings that come along, by labelers of the kind
     `imported`, count towards their overlap; records `campaign.import`.
 
@@ -86,7 +99,8 @@ def import_jsonl(*, campaign: Campaign, by: User | None, lines: Iterable[bytes] 
     prompts, num_prompts = _store_prompts(campaign, read, faults)
     _refuse(faults)
     answers, num_completions = _store_completions(read, prompts)
-    tasks, num_tasks = _store_tasks(campaign, read, prompts, answers)
+    tasks, num_tasks = _store_tasks(campaign, [line for line in read if line.gold is None], prompts, answers)
+    num_tasks += import_known_orders(campaign=campaign, by=by, lines=read, answers=answers, faults=faults)
     said = [
         Ranked(line, tasks[line.number], answers[line.number], ranking) for line in read for ranking in line.rankings
     ]
@@ -178,6 +192,7 @@ def _store_tasks(
     """The task of each line with answers by line number, and how many are new; the same answers are the same task."""
     asked = {prompts[line.number].pk for line in lines if line.answers}
     stored = Task.objects.not_archived().filter(campaign=campaign, prompt__in=asked, purpose=Purpose.COLLECT)
+    stored = stored.filter(role=TaskRole.WORK)
     known = {
         frozenset(item.completion_id for item in task.items.all()): task
         for task in stored.prefetch_related("items").order_by("-pk")
@@ -202,6 +217,7 @@ def _store_tasks(
         ),
         batch_size=BATCH,
     )
+    note_new_tasks([task for task, _answers in new])
     return tasks, len(new)
 
 
@@ -227,7 +243,8 @@ def _store_rankings(campaign: Campaign, said: Sequence[Ranked], faults: Faults) 
             known[ranked.task.pk, labeler.pk] = sha
             new.append((_ranking(campaign, labeler, ranked, sha), ranked))
     if not faults.num:
-        _write_rankings(new)
+        aside = campaign.exclusions.in_force().values_list("labeler", flat=True)
+        _write_rankings(new, set(aside))
     return len(new)
 
 
@@ -265,7 +282,8 @@ def _ranking(campaign: Campaign, labeler: Labeler, ranked: Ranked, sha: str) -> 
     )
 
 
-def _write_rankings(new: Sequence[tuple[Ranking, Ranked]]) -> None:
+def _write_rankings(new: Sequence[tuple[Ranking, Ranked]], aside: Container[int]) -> None:
+    """Store rankings; those of labelers who are set aside take no slots."""
     Ranking.objects.bulk_create([ranking for ranking, _ranked in new], batch_size=BATCH)
     RankingItem.objects.bulk_create(
         (
@@ -277,7 +295,8 @@ def _write_rankings(new: Sequence[tuple[Ranking, Ranked]]) -> None:
     )
     counts: dict[int, int] = defaultdict(int)
     for ranking, _ranked in new:
-        counts[ranking.task_id] += 1
+        if ranking.labeler_id not in aside:
+            counts[ranking.task_id] += 1
     _use_slots(counts)
 
 

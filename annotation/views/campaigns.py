@@ -23,6 +23,8 @@ from annotation.forms import CampaignEditForm, CampaignForm, GuidelineForm, Impo
 from annotation.models import Campaign
 from annotation.overview import with_progress
 from annotation.protocols import PRESETS
+from annotation.quality import QualityPlan
+from annotation.quality_figures import num_open_reports, people
 from annotation.queries import agreement, campaign_progress, labeler_stats
 from annotation.states import NEXT_CAMPAIGN_STATES
 
@@ -77,6 +79,7 @@ def _detail(request: Request, campaign: Campaign) -> dict[str, Any]:
         "labelers": labeler_stats(campaign),
         "guideline": campaign.guidelines.order_by("-number").first(),
         "num_members": campaign.memberships.count(),
+        "num_reports": num_open_reports(campaign),
         "prompts": campaign.prompts.order_by("pk")[:5],
     }
 
@@ -107,7 +110,7 @@ def campaign_guidelines(request: Request, public_id: UUID) -> HttpResponse:
     refused = None
     if request.method == "POST" and form.is_valid():
         try:
-            services.add_guideline_version(campaign=campaign, by=request.user, text=form.cleaned_data["text"])
+            services.add_guideline_version(campaign=campaign, by=request.user, **form.cleaned_data)
             messages.success(request, _("The new version is on every labeler's page from their next task on."))
             return redirect("annotation:campaign-guidelines", public_id=public_id)
         except Refused as error:
@@ -158,8 +161,12 @@ def campaign_members(request: Request, public_id: UUID) -> HttpResponse:
             messages.success(request, _("%(name)s has a seat in this campaign.") % {"name": user})
             return redirect("annotation:campaign-members", public_id=public_id)
         form.add_error("username", _("Nobody here has this username; ask the owner to make a login first."))
-    members = campaign.memberships.select_related("user").order_by("user__username")
-    context = {"campaign": campaign, "form": form, "members": members}
+    context = {
+        "campaign": campaign,
+        "form": form,
+        "people": people(campaign),
+        "plan": QualityPlan.read(campaign.quality),
+    }
     return render(request, "annotation/members.html", context, status=_status(form, None))
 
 

@@ -55,6 +55,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "accounts.middleware.TimezoneMiddleware",
+    "accounts.middleware.LanguageMiddleware",
     "accounts.middleware.RefusedMiddleware",
 ]
 
@@ -77,10 +78,21 @@ TEMPLATES = [
     },
 ]
 
-DATABASES = {"default": {**env.database(DATABASE_URL), "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}}
+DATABASE_PREPARED = env.boolean("DATABASE_PREPARED", True)
+"""Statements are prepared: PostgreSQL plans each once per connection. Off behind a pooler that shares connections."""
+DATABASES = {
+    "default": {
+        **env.database(DATABASE_URL, is_prepared=DATABASE_PREPARED),
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+    }
+}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["accounts.throttling.ThrottledBackend"]
+NUM_PROXIES = env.integer("NUM_PROXIES", 0)
+"""Proxies in front of the site: so many addresses at the end of `X-Forwarded-For` are believed."""
 LOGIN_URL = "accounts:sign-in"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "accounts:sign-in"
@@ -91,8 +103,11 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 
 LANGUAGE_CODE = "en"
-LANGUAGES = [("en", "English")]
+LANGUAGES = [("en", "English"), ("de", "Deutsch")]
 LOCALE_PATHS = [BASE_DIR / "locale"]
+LANGUAGE_COOKIE_SAMESITE = "Lax"
+LANGUAGE_COOKIE_AGE = 365 * 24 * 3600
+FORMAT_MODULE_PATH = ["config.formats"]
 TIME_ZONE = "UTC"
 USE_I18N = True
 USE_TZ = True
@@ -148,6 +163,7 @@ CELERY_BEAT_SCHEDULE = {
     "recover-runs": {"task": "runs.tasks.recover_runs", "schedule": 10.0},
 }
 
+SESSION_ENGINE = "accounts.sessions"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"

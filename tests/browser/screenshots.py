@@ -22,6 +22,7 @@ from annotation.protocols import PRESETS, Questions
 from reward.labelers import set_labeler_aside, take_labeler_back
 from runs.models import Run
 from tests.browser.cast import QUESTIONS, Cast, Models, add_curves, add_models, add_rankings, make_cast
+from tests.browser.quality import add_quality
 from tests.stored import make_measurable
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def test_take_pictures(live_server: object, chromium: Browser) -> None:
     add_rankings(cast)
     make_measurable(models.base, models.version)
     odd = set_aside_labeler(cast, models)
+    add_quality(cast)
     labeler = services.labeler_for(workspace=cast.workspace, user=cast.labeler)
     lease = services.claim_task(campaign=cast.campaign, labeler=labeler, purpose="collect")
     assert lease is not None
@@ -101,6 +103,22 @@ def test_take_pictures(live_server: object, chromium: Browser) -> None:
         "campaign-new": (cast.manager, reverse("annotation:campaign-create")),
         "guidelines": (cast.manager, reverse("annotation:campaign-guidelines", args=campaign)),
         "members": (cast.manager, reverse("annotation:campaign-members", args=campaign)),
+        "member": (
+            cast.manager,
+            reverse("annotation:member-detail", args=[*campaign, cast.labeler.public_id]),
+        ),
+        "quality": (cast.manager, reverse("annotation:quality-plan", args=campaign)),
+        "known-orders": (cast.manager, reverse("annotation:known-order-list", args=campaign)),
+        "known-order": (
+            cast.manager,
+            reverse("annotation:known-order-create", args=[*campaign, lease.task.public_id]),
+        ),
+        "reports": (cast.manager, reverse("annotation:report-list", args=campaign)),
+        "scores-unsure": (
+            cast.researcher,
+            reverse("reward:version-scores", args=[models.version.public_id])
+            + f"?campaign={cast.campaign.public_id}&order=unsure",
+        ),
         "import": (cast.manager, reverse("annotation:campaign-import", args=campaign)),
         "runs": (cast.researcher, reverse("runs:run-list")),
         "run": (cast.researcher, reverse("runs:run-detail", args=[models.ppo.public_id])),

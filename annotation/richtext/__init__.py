@@ -1,0 +1,1 @@
+"""Markdown, code and mathematics of strangers as inert HTML: `templatetags/richtext.py` is its only door."""

@@ -84,7 +84,8 @@ def test_what_changed_in_the_guidelines_is_shown_once(
     the_ranking(page)
     first = cast.campaign.guidelines.get().text
     services.add_guideline_version(campaign=cast.campaign, by=cast.manager, text=first + "\nBe kind.\n")
-    Lease.objects.filter(state="active").update(state="released")
+    for held in Lease.objects.active():
+        services.release_lease(lease=held)
 
     page.goto(f"{live_server}{reverse('annotation:work')}")
     page.get_by_role("button", name="Start").click()
@@ -230,7 +231,7 @@ def test_a_training_task_tells_how_it_was_meant_before_the_next(
     page.get_by_role("heading", name="A training task: this is how it was meant.").wait_for()
     told_on_page = page.locator("#work").inner_text()
     assert "25 % of the pairs" in told_on_page
-    assert page.locator("#work em").inner_text() == "last"
+    assert page.locator("#work .notice em").inner_text() == "last"
     facts = [item.inner_text().split() for item in page.locator(".answer .facts").all()]
     assert [(fact[2], fact[4]) for fact in facts] == [("1", "4"), ("2", "3"), ("3", "2"), ("4", "1")]
     page.wait_for_timeout(100)

@@ -16,7 +16,7 @@ export class Comparing {
     right.selectedIndex = (this.answers.current + 1) % count;
     this.turn = 0;
     this.dialog.showModal();
-    this.dialog.querySelector("#compared").focus();
+    this.dialog.querySelector("#compared-place").focus();
     this.form.requestSubmit();
   }
 

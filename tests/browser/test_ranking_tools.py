@@ -82,6 +82,7 @@ def test_what_changed_in_the_guidelines_is_shown_once(
     press(page, "1", "2", "3", "4", "Enter")
     wait_for_next(page, lease)
     the_ranking(page)
+    wait_for_ahead(page, num_leases=3)
     first = cast.campaign.guidelines.get().text
     services.add_guideline_version(campaign=cast.campaign, by=cast.manager, text=first + "\nBe kind.\n")
     for held in Lease.objects.active():

@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.browser import Browser, Response
 
 PAUSE_SECONDS = 0.05
-GIVE_UP_SECONDS = 60.0
+GIVE_UP_SECONDS = 120.0
 
 
 @dataclass(slots=True)

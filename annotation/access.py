@@ -114,3 +114,15 @@ def get_lease(user: User | AnonymousUser, public_id: UUID | str) -> Lease:
     if lease is None:
         raise Http404
     return lease
+
+
+def get_own_ranking(user: User | AnonymousUser, public_id: UUID | str) -> Ranking:
+    """A ranking of the user's own, in a campaign where they still have a seat.
+
+    Raises:
+        Http404: somebody else's, or the seat is gone.
+    """
+    rankings = Ranking.objects.select_related("task__campaign__workspace", "labeler__user").filter(
+        labeler__user_id=id_of(user), task__campaign__memberships__user_id=id_of(user)
+    )
+    return get_object_or_404(rankings, public_id=public_id)

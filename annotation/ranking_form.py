@@ -10,7 +10,7 @@ from uuid import UUID
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from annotation.models import Completion, Protocol
+from annotation.models import Completion, Protocol, SkipReason
 from annotation.protocols import ANSWER_FLAGS, PAIRWISE, PROMPT_FLAGS, STRENGTHS, Choice, Questions
 from annotation.submission import MAX_RATING, NO_QUESTIONS, Submission, SubmittedItem, as_json
 
@@ -22,13 +22,7 @@ UNRANKABLE_REASONS = (
     ("other_language", _("In a language I do not read")),
     ("unsafe", _("I do not want to read it")),
 )
-SKIP_REASONS = (
-    ("unclear_prompt", _("The prompt is unclear")),
-    ("no_expertise", _("I do not know enough about this")),
-    ("uncomfortable", _("I would rather not read this")),
-    ("broken", _("Something on the page is broken")),
-    ("other", _("Another reason")),
-)
+SKIP_REASONS = SkipReason.choices
 
 
 class Answer(NamedTuple):

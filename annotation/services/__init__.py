@@ -12,6 +12,7 @@ from annotation.services.campaigns import (
     remove_member,
     update_campaign,
 )
+from annotation.services.claiming import claim_task
 from annotation.services.content import (
     AddedPrompts,
     NewCompletion,
@@ -26,18 +27,13 @@ from annotation.services.duplicates import distinct
 from annotation.services.importing import ImportRefused, ImportReport, import_jsonl
 from annotation.services.known_orders import Feedback, add_known_order, archive_known_order, make_known_order
 from annotation.services.labelers import exclude_labeler, labeler_for, readmit_labeler
-from annotation.services.leases import (
-    claim_task,
-    expire_leases,
-    release_lease,
-    renew_lease,
-    save_draft,
-    skip_task,
-)
+from annotation.services.leases import expire_leases, release_lease, renew_lease, save_draft, skip_task
 from annotation.services.priorities import demote_stale, order_by_disagreement
 from annotation.services.qualification import let_try_again, wave_through
 from annotation.services.quality import resolve_report, set_quality_plan
 from annotation.services.rankings import SubmitResult, lease_guidelines, submit_ranking
+from annotation.services.reports import report_task
+from annotation.services.revisions import recent_rankings, revise_ranking, withdraw_ranking
 from annotation.services.standing import set_reading
 from annotation.submission import Submission, SubmittedItem
 
@@ -75,10 +71,13 @@ __all__ = [
     "open_campaign",
     "order_by_disagreement",
     "readmit_labeler",
+    "recent_rankings",
     "release_lease",
     "remove_member",
     "renew_lease",
+    "report_task",
     "resolve_report",
+    "revise_ranking",
     "save_draft",
     "set_quality_plan",
     "set_reading",
@@ -87,4 +86,5 @@ __all__ = [
     "submit_ranking",
     "update_campaign",
     "wave_through",
+    "withdraw_ranking",
 ]

@@ -11,10 +11,10 @@ from django.utils.translation import gettext as _
 from accounts.errors import Conflict, IllegalTransition, Refused
 from accounts.models import AuditEvent, User, Workspace
 from accounts.text import check_text
-from annotation.models import Campaign, GuidelineVersion, Lease, MemberRole, Membership
+from annotation.models import Campaign, GuidelineVersion, MemberRole, Membership
 from annotation.services.campaign_settings import CampaignSettings, put_settings
-from annotation.services.leases import give_back
-from annotation.states import NEXT_CAMPAIGN_STATES, CampaignState, LeaseState
+from annotation.services.leases import release_all
+from annotation.states import NEXT_CAMPAIGN_STATES, CampaignState
 
 GUIDELINES_MAX_CHARACTERS = 100_000
 
@@ -184,8 +184,7 @@ def remove_member(*, campaign: Campaign, by: User | None, user: User) -> None:
     removed, _rows = Membership.objects.filter(campaign=campaign, user=user).delete()
     if not removed:
         raise Refused(_("This person has no seat in the campaign."), code="not_a_member", status=404)
-    for lease in Lease.objects.active().filter(task__campaign=campaign, labeler__user=user).order_by("pk"):
-        give_back(lease, LeaseState.RELEASED)
+    release_all(campaign=campaign, labelers=user.labelers.filter(workspace=campaign.workspace_id))
     AuditEvent.record(
         workspace=campaign.workspace,
         actor=by,

@@ -17,6 +17,7 @@ from annotation.models import Campaign, Completion, FinishReason, Prompt, Purpos
 from annotation.prompts import Message, canonical_messages, checked_language, content_sha256
 from annotation.protocols import PAIRWISE
 from annotation.services.campaigns import check_not_archived
+from annotation.services.participations import look_again
 
 CATEGORY_MAX_CHARACTERS = 60
 SOURCE_MAX_CHARACTERS = 120
@@ -256,7 +257,15 @@ def create_tasks(*, campaign: Campaign, tasks: Sequence[NewTask]) -> list[Task]:
         ),
         batch_size=BATCH,
     )
+    note_new_tasks(stored)
     return stored
+
+
+def note_new_tasks(tasks: Sequence[Task]) -> None:
+    """Let labelers who are further on in the queue see the tasks that were put in before their place."""
+    if tasks:
+        first = min(tasks, key=lambda task: (task.priority, task.pk))
+        look_again(campaign_id=first.campaign_id, priority=first.priority, task_id=first.pk)
 
 
 def new_task(campaign: Campaign, prompt: Prompt, new: NewTask) -> Task:

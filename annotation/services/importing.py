@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -30,7 +30,16 @@ from annotation.models import (
 )
 from annotation.prompts import content_sha256
 from annotation.services.campaigns import check_not_archived
-from annotation.services.content import BATCH, NewPrompt, NewTask, check_pairs, check_same, checked_prompt, new_task
+from annotation.services.content import (
+    BATCH,
+    NewPrompt,
+    NewTask,
+    check_pairs,
+    check_same,
+    checked_prompt,
+    new_task,
+    note_new_tasks,
+)
 from annotation.services.known_orders import import_known_orders
 from annotation.submission import Submission, SubmittedItem, body_sha256
 
@@ -208,6 +217,7 @@ def _store_tasks(
         ),
         batch_size=BATCH,
     )
+    note_new_tasks([task for task, _answers in new])
     return tasks, len(new)
 
 
@@ -233,7 +243,8 @@ def _store_rankings(campaign: Campaign, said: Sequence[Ranked], faults: Faults) 
             known[ranked.task.pk, labeler.pk] = sha
             new.append((_ranking(campaign, labeler, ranked, sha), ranked))
     if not faults.num:
-        _write_rankings(new)
+        aside = campaign.exclusions.in_force().values_list("labeler", flat=True)
+        _write_rankings(new, set(aside))
     return len(new)
 
 
@@ -271,7 +282,8 @@ def _ranking(campaign: Campaign, labeler: Labeler, ranked: Ranked, sha: str) -> 
     )
 
 
-def _write_rankings(new: Sequence[tuple[Ranking, Ranked]]) -> None:
+def _write_rankings(new: Sequence[tuple[Ranking, Ranked]], aside: Container[int]) -> None:
+    """Store rankings; those of labelers who are set aside take no slots."""
     Ranking.objects.bulk_create([ranking for ranking, _ranked in new], batch_size=BATCH)
     RankingItem.objects.bulk_create(
         (
@@ -283,7 +295,8 @@ def _write_rankings(new: Sequence[tuple[Ranking, Ranked]]) -> None:
     )
     counts: dict[int, int] = defaultdict(int)
     for ranking, _ranked in new:
-        counts[ranking.task_id] += 1
+        if ranking.labeler_id not in aside:
+            counts[ranking.task_id] += 1
     _use_slots(counts)
 
 

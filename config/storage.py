@@ -10,5 +10,5 @@ class StaticStorage(CompressedManifestStaticFilesStorage):
     Django does it for every file or for none, and others' files name in comments what does not exist.
     """
 
-    _module_patterns = ManifestStaticFilesStorage._js_module_import_aggregation_patterns[1]
+    _module_patterns = ManifestStaticFilesStorage._js_module_import_aggregation_patterns[1]  # type: ignore[attr-defined]
     patterns = (*CompressedManifestStaticFilesStorage.patterns, ("js/*.js", _module_patterns))

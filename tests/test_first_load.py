@@ -68,7 +68,8 @@ def test_the_first_load_of_the_ranking_page_is_small(client: Client, stored: Pat
 
 def test_modules_import_each_other_under_hashed_names(stored: Path) -> None:
     """A browser that holds yesterday's module must not mix it with today's."""
-    text = staticfiles_storage.open(staticfiles_storage.stored_name("js/ranking.js")).read().decode()
+    name = staticfiles_storage.stored_name("js/ranking.js")  # type: ignore[attr-defined]
+    text = staticfiles_storage.open(name).read().decode()
 
     imported = IMPORTED.findall(text)
     assert len(imported) > 5

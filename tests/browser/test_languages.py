@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.conf import settings
@@ -14,7 +14,6 @@ from tests.browser.conftest import SignIn
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
-    from pytest_django.fixtures import SettingsWrapper
 
 pytestmark = pytest.mark.django_db(transaction=True)
 WIDE_TABLE = "|" + " wide column |" * 12 + "\n|" + "---|" * 12 + "\n|" + " 12 |" * 12
@@ -46,7 +45,7 @@ def overflow(page: Page) -> int:
 
 
 def test_a_language_from_right_to_left_mirrors_the_labelling_page(
-    page: Page, live_server: object, transactional_db: None, sign_in: SignIn, settings: SettingsWrapper
+    page: Page, live_server: object, transactional_db: None, sign_in: SignIn, settings: Any
 ) -> None:
     settings.LANGUAGES = [*settings.LANGUAGES, ("he", "עברית")]
     cast = make_cast(questions={"מה זה? $5 or $6": ANSWERS})

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+from django.db.models import Model
 from django.urls import reverse
 
 from annotation.models import Lease, Ranking
@@ -59,14 +61,18 @@ def test_the_next_task_is_shown_before_the_server_has_answered(
     assert complaints == []
 
 
+def at_least(model: type[Model], number: int) -> bool:
+    return model._default_manager.count() >= number
+
+
 def test_a_whole_campaign_is_worked_through_from_ahead(
     page: Page, live_server: object, cast: Cast, sign_in: SignIn, complaints: list[str]
 ) -> None:
     start(page, live_server, cast, sign_in)
     for number in range(1, 4):
-        wait_until(page, lambda number=number: Lease.objects.count() >= min(3, number + 1))
+        wait_until(page, partial(at_least, Lease, min(3, number + 1)))
         press(page, "1", "2", "3", "4", "Enter")
-        wait_until(page, lambda number=number: Ranking.objects.count() == number)
+        wait_until(page, partial(at_least, Ranking, number))
 
     page.wait_for_url(f"{live_server}{reverse('annotation:work')}")
     assert "Nothing is left for you" in page.locator(".messages").inner_text()

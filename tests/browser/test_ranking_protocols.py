@@ -180,5 +180,6 @@ def test_a_better_answer_and_a_reason_are_kept(page: Page, live_server: object, 
     assert ranking.rationale == "A is true"
     written = [item for item in ranking.items.select_related("rewrite", "completion") if item.rewrite]
     assert len(written) == 1
+    assert written[0].rewrite is not None
     assert written[0].rewrite.text != written[0].completion.text
     assert "Really." in written[0].rewrite.text

@@ -9,6 +9,7 @@ from django.http import QueryDict
 from django.utils.functional import Promise
 
 from accounts.errors import Refused
+from accounts.statements import Given, Statement
 from accounts.word_diff import Piece, word_diff
 from annotation.desk import guideline_changes
 from annotation.models import Completion, Lease, ReportKind, TaskRole
@@ -16,6 +17,8 @@ from annotation.protocols import STRENGTHS, Protocol, Questions
 from annotation.ranking_form import SKIP_REASONS, RankingForm, initial_from
 from annotation.services import SubmitResult, lease_guidelines
 from annotation.states import LeaseState
+
+ANSWERS = Statement(lambda: Completion.objects.filter(tasks=Given("task")))
 
 
 class Parts(NamedTuple):
@@ -48,7 +51,7 @@ class Point(NamedTuple):
 
 def shown_answers(lease: Lease) -> list[Completion]:
     """The lease's answers in the order in which this labeler sees them."""
-    by_id = {str(completion.public_id): completion for completion in lease.task.completions.all()}
+    by_id = {str(completion.public_id): completion for completion in ANSWERS.all(task=lease.task_id)}
     return [by_id[key] for key in lease.shown if key in by_id]
 
 

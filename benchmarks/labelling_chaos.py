@@ -35,23 +35,28 @@ class Disorder:
 
 async def disturbed_shift(people: Sequence[Person], seconds: float, site: Site, seed: int) -> tuple[Times, Disorder]:
     """A shift under disorder that never rests."""
-    disorder = Disorder()
+    disorder, times = Disorder(), Times()
     chance = random.Random(seed)
     troubles = [
-        asyncio.create_task(_kill_workers(site, chance, disorder)),
+        asyncio.create_task(_kill_workers(site, chance, disorder, times, len(people))),
         asyncio.create_task(_end_backends(os.environ["DATABASE_URL"], chance, disorder)),
     ]
     try:
-        return await shift(people, seconds), disorder
+        return await shift(people, seconds, times), disorder
     finally:
         for trouble in troubles:
             trouble.cancel()
         await asyncio.gather(*troubles, return_exceptions=True)
 
 
-async def _kill_workers(site: Site, chance: random.Random, disorder: Disorder) -> None:
+async def _kill_workers(site: Site, chance: random.Random, disorder: Disorder, times: Times, num_cycles: int) -> None:
+    """Not before so many cycles were finished since the last one: on a busy machine a worker takes long to come up."""
+    due = 0
     while True:
         await asyncio.sleep(chance.expovariate(1 / WORKER_SECONDS))
+        while len(times.submit_ms) < due:
+            await asyncio.sleep(0.1)
+        due = len(times.submit_ms) + num_cycles
         workers = site.web_workers()
         if workers:
             with suppress(psutil.NoSuchProcess):

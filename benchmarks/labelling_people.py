@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.browser import Browser, Response
 
 PAUSE_SECONDS = 0.05
-GIVE_UP_SECONDS = 60.0
+GIVE_UP_SECONDS = 120.0
 
 
 @dataclass(slots=True)
@@ -97,47 +97,38 @@ class Labeler:
 
 @dataclass(slots=True)
 class Reader(Labeler):
-    """Somebody who works on the pages: the next task comes as the part of the page that htmx asks for."""
+    """Somebody who works on the page: the task after the one on the screen is fetched before that one is handed in."""
 
-    page: str = ""
-    where: str = ""
-    """Path of the next task, where the last submit told it."""
+    ahead: str = ""
+    """The next task, as the part of the page that it will be."""
 
     async def take(self) -> bool:
-        if not self.page and not self.where:
-            found = await self._persist(lambda: self._form(f"/work/{self.campaign}/next/", []))
-            self.where = _location(found)
-        if self.where:
-            self.page = (await self._persist(lambda: self.browser.get(self.where, self._asks()))).text()
-        self.where = ""
-        lease = re.search(r"/work/leases/([0-9a-f-]{36})/submit/", self.page)
-        if lease is None:
+        page = self.ahead or await self._open()
+        found = re.search(r'data-lease="([0-9a-f-]{36})"', page)
+        if found is None:
             return False
-        self.lease = lease[1]
-        self.answers = list(dict.fromkeys(re.findall(r'name="rank-([0-9a-f-]{36})"', self.page)))
+        self.lease = found[1]
+        self.answers = list(dict.fromkeys(re.findall(r'name="rank-([0-9a-f-]{36})"', page)))
+        fetched = await self._persist(lambda: self._form(f"/work/{self.campaign}/ahead/", []))
+        self.ahead = fetched.text() if fetched.status == 200 and self.lease not in fetched.text() else ""
         return True
+
+    async def _open(self) -> str:
+        """The task that stands first, by the address that the site sends them to."""
+        sent = await self._persist(lambda: self._form(f"/work/{self.campaign}/next/", []))
+        where = sent.headers.get("location", "")
+        return (await self._persist(lambda: self.browser.get(where))).text() if where else ""
 
     async def hand_in(self) -> bool:
         said = self._decide()
         fields = [(f"rank-{key}", str(rank)) for key, rank in said.ranks.items()]
-        path = f"/work/leases/{self.lease}/submit/"
+        path = f"/work/leases/{self.lease}/send/"
         response = await self._persist(lambda: self._form(path, [*fields, ("active_seconds", "1.5")]))
-        said.is_acknowledged = response.status in (200, 302)
-        self.where = _location(response)
-        self.page = "" if self.where else response.text()
+        said.is_acknowledged = response.status == 200
         return said.is_acknowledged
 
     def _form(self, path: str, fields: list[tuple[str, str]]) -> Awaitable[Response]:
-        token = {"X-CSRFToken": self.browser.cookies["csrftoken"]}
-        return self.browser.post_form(path, fields, {**self._asks(), **token})
-
-    def _asks(self) -> dict[str, str]:
-        return {"HX-Request": "true", "HX-Target": "work", "Accept": "text/html"}
-
-
-def _location(response: Response) -> str:
-    """Where the answer sends the browser; empty: nowhere."""
-    return response.headers.get("location", response.headers.get("hx-redirect", ""))
+        return self.browser.post_form(path, fields, {"X-CSRFToken": self.browser.cookies["csrftoken"]})
 
 
 def csrf_field(page: Response) -> str:

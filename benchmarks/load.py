@@ -38,9 +38,13 @@ class Times:
         return len(self.submit_ms) / self.seconds if self.seconds else 0.0
 
 
-async def shift(people: Sequence[Person], seconds: float) -> Times:
-    """Everybody works for so long, or until nothing is left; a cycle that was begun is finished."""
-    times = Times()
+async def shift(people: Sequence[Person], seconds: float, times: Times | None = None) -> Times:
+    """Everybody works for so long, or until nothing is left; a cycle that was begun is finished.
+
+    Args:
+        times: filled in while they work, for who wants to watch.
+    """
+    times = times or Times()
     began, cpu = time.perf_counter(), cpu_seconds()
     await asyncio.gather(*(_work(person, began + seconds, times) for person in people))
     times.seconds, times.client_cpu_seconds = time.perf_counter() - began, cpu_seconds() - cpu

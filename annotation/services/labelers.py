@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from accounts.errors import Conflict, Refused
 from accounts.models import AuditEvent, User, Workspace
+from accounts.statements import Given, Statement
 from accounts.text import check_text
 from annotation.models import Campaign, Exclusion, Labeler, LabelerKind, Participation, Ranking, Task, TaskRole
 from annotation.services.campaign_settings import NAME_MAX_CHARACTERS
@@ -16,9 +17,14 @@ from annotation.services.participations import lock_participation
 
 REASON_MAX_CHARACTERS = 500
 
+PERSONS_LABELER = Statement(lambda: Labeler.objects.filter(workspace=Given("workspace"), user=Given("user")))
+
 
 def labeler_for(*, workspace: Workspace, user: User) -> Labeler:
     """The labeler who stands for a person in a workspace; made when they first work there."""
+    known = PERSONS_LABELER.first(workspace=workspace.pk, user=user.pk)
+    if known is not None:
+        return known
     labeler, _created = Labeler.objects.get_or_create(
         workspace=workspace, user=user, defaults={"kind": LabelerKind.HUMAN, "name": str(user)[:NAME_MAX_CHARACTERS]}
     )

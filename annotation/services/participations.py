@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from accounts.statements import Given, Statement
 from annotation.models import Participation
+
+STANDING = Statement(
+    lambda: (
+        Participation.objects.filter(campaign=Given("campaign"), labeler=Given("labeler"))
+        .select_related("campaign")
+        .select_for_update(of=("self",), no_key=True)
+    )
+)
 
 
 def lock_participation(*, campaign_id: int, labeler_id: int) -> Participation:
     """The labeler's standing and its campaign as they are now, locked until the transaction ends; made if need be."""
-    rows = Participation.objects.select_related("campaign").select_for_update(of=("self",), no_key=True)
-    found = rows.filter(campaign=campaign_id, labeler=labeler_id).first()
+    found = STANDING.first(campaign=campaign_id, labeler=labeler_id)
     if found is None:
         new = Participation(campaign_id=campaign_id, labeler_id=labeler_id)
         # Two first steps at once: the second waits for the first one's row and uses it.
         Participation.objects.bulk_create([new], ignore_conflicts=True)
-        found = rows.get(campaign=campaign_id, labeler=labeler_id)
+        (found,) = STANDING.all(campaign=campaign_id, labeler=labeler_id)
     return found
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.errors import Conflict
 from accounts.models import AuditEvent
+from accounts.statements import Given, Statement
 from annotation.models import Campaign, Completion, GuidelineVersion, Lease, Participation, Ranking, RankingItem, Task
 from annotation.protocols import Questions
 from annotation.quality import QualityPlan
@@ -20,6 +21,13 @@ from annotation.services.leases import before, lock_standing, return_slots
 from annotation.services.overlap import grow_overlap
 from annotation.states import CampaignState, LeaseState
 from annotation.submission import Submission, as_json, body_sha256, checked
+
+GUIDELINES = Statement(
+    # The newest of that time, or the oldest of all.
+    lambda: GuidelineVersion.objects.filter(
+        Q(created_at__lte=Given("at")) | Q(number=1), campaign=Given("campaign")
+    ).order_by("-number")[:1]
+)
 
 
 class SubmitResult(NamedTuple):
@@ -130,7 +138,7 @@ def _store(lease: Lease, said: Submission, campaign: Campaign) -> Ranking:
         labeler=lease.labeler,
         repeat=lease.repeat,
         protocol=campaign.protocol,
-        guideline_version_id=_guidelines_until(lease).values_list("pk", flat=True).first(),
+        guideline_version=lease_guidelines(lease),
         active_seconds=said.active_seconds,
         strength=said.strength,
         none_acceptable=said.none_acceptable,
@@ -189,10 +197,4 @@ def _rewritten(lease: Lease, text: str) -> Completion:
 
 def lease_guidelines(lease: Lease) -> GuidelineVersion | None:
     """The guidelines that stood when the lease was handed out: those on the labeler's screen and on the ranking."""
-    return _guidelines_until(lease).first()
-
-
-def _guidelines_until(lease: Lease) -> QuerySet[GuidelineVersion]:
-    """The campaign's guidelines, those of the lease first: the newest of its time, or the oldest of all."""
-    versions = GuidelineVersion.objects.filter(campaign=lease.task.campaign_id)
-    return versions.filter(Q(created_at__lte=lease.created_at) | Q(number=1)).order_by("-number")
+    return GUIDELINES.first(campaign=lease.task.campaign_id, at=lease.created_at)

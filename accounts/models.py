@@ -55,6 +55,23 @@ class WorkspaceMembership(models.Model):
         return f"{self.user} · {self.get_role_display()}"
 
 
+class SignInAttempt(models.Model):
+    """A sign-in that has not succeeded, kept for minutes to slow down guessing; person and address are hashes."""
+
+    person = models.CharField(max_length=64)
+    address = models.CharField(max_length=64)
+    at = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["person", "at"], name="attempts_for_person"),
+            models.Index(fields=["address", "at"], name="attempts_from_address"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.person[:8]} from {self.address[:8]}"
+
+
 class AuditEvent(models.Model):
     """What was done, by whom, to what. Rows are only ever added; a database trigger refuses UPDATE and DELETE."""
 

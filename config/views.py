@@ -5,7 +5,8 @@ from typing import Any
 from django.contrib.auth.decorators import login_required
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
+from django.templatetags.static import static
 
 from accounts.access import workspaces_of
 from accounts.http import Request
@@ -38,6 +39,11 @@ def home(request: Request) -> HttpResponse:
             "result": win_rate(study) if study else None,
         }
     return render(request, "home.html" + ("#recent-runs" if request.htmx else ""), context)
+
+
+def favicon(request: HttpRequest) -> HttpResponse:
+    """For whoever asks without reading the page: the mark that the page names."""
+    return redirect(static("img/mark.svg"))
 
 
 def health(request: HttpRequest) -> HttpResponse:

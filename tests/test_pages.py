@@ -102,6 +102,11 @@ def models(cast: Cast) -> Models:
 
 @pytest.fixture
 def ids(cast: Cast, models: Models) -> dict[str, object]:
+    return ids_of(cast, models)
+
+
+def ids_of(cast: Cast, models: Models) -> dict[str, object]:
+    """What stands in the addresses of the pages, by the words of the tables above."""
     labeler = services.labeler_for(workspace=cast.workspace, user=cast.labeler)
     lease = services.claim_task(campaign=cast.campaign, labeler=labeler)
     assert lease is not None
@@ -149,7 +154,7 @@ def test_no_page_of_ours_is_missing_from_the_tables_above() -> None:
     rooms = {"accounts": accounts, "annotation": annotation, "runs": runs, "reward": reward, "policy": policy}
     named = {f"{room}:{pattern.name}" for room, patterns in rooms.items() for pattern in patterns}
 
-    assert named == {*PAGES, *POSTS, *FILES, "accounts:sign-in", "accounts:sign-out"} - {"home"}
+    assert named == {*PAGES, *POSTS, *FILES, "accounts:sign-in", "accounts:sign-out", "accounts:language"} - {"home"}
 
 
 def test_who_is_not_signed_in_is_asked_to(ids: dict[str, object]) -> None:
@@ -385,7 +390,7 @@ def test_shares_read_as_per_cent_and_other_figures_keep_their_unit(cast: Cast, m
     run = client.get(reverse("runs:run-detail", args=[models.version.run.public_id])).content.decode()
 
     for page in (version, run):
-        assert "74.2 %" in page
+        assert "74.2\u00a0%" in page
         assert "0.742" not in page
         assert ">861<" in re.sub(r"\s+", "", page)
 

@@ -20,8 +20,8 @@ TAGS = {
 BLOCKS = ("p", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "ul", "ol", "table", "pre", "code", "div")
 ALIGNMENTS = {"left", "center", "right"}
 CLASSES = {
-    "span": {"inert-link", *CODE_CLASSES},
-    "div": {"scroll", "formula", "plain"},
+    "span": {"inert-link", "formula", *CODE_CLASSES},
+    "div": {"scroll", "plain"},
     **dict.fromkeys(("th", "td"), ALIGNMENTS),
 }
 
@@ -52,6 +52,7 @@ ATTRIBUTES = {
     "math": {"dir", "display"},
     "pre": {"dir", "tabindex"},
     "div": {"dir", "tabindex"},
+    "span": {"tabindex"},
 }
 
 

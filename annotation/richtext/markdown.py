@@ -27,6 +27,8 @@ MAX_FORMULA_CHARACTERS = 10_000
 """Of all formulas of a text; what comes after stays as it was written."""
 DELIMITER_ROW = re.compile(r"^[ \t>]*[|:-][ \t|:-]*$", re.MULTILINE)
 """What makes a table of the lines around it; it has a cell for each of its columns in every line that follows."""
+MAX_INLINE_CHARACTERS = 60
+"""Of a formula's source that may stand among words without a bar to scroll."""
 NARROW_COLUMNS = 36
 """A line of code this long fits a phone; a block with a longer one scrolls, and so must take the focus."""
 
@@ -105,11 +107,15 @@ def _formula(self: RendererHTML, tokens: Sequence[Token], index: int, options: A
     env["formula_characters"] += len(token.content)
     if env["formula_characters"] > MAX_FORMULA_CHARACTERS:
         return f'<code dir="ltr">{escapeHtml(token.content)}</code>'
-    return mathml(token.content, is_display=token.type != "math_inline")
+    is_display = token.type != "math_inline"
+    formula = mathml(token.content, is_display=is_display)
+    # A formula does not break into lines: what may be wider than a phone scrolls.
+    is_wide = is_display or len(token.content) > MAX_INLINE_CHARACTERS
+    return f'<span class="formula" tabindex="0">{formula}</span>' if is_wide else formula
 
 
 def _formula_block(self: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
-    return f'<div class="formula" tabindex="0">{_formula(self, tokens, index, options, env)}</div>\n'
+    return f"<div>{_formula(self, tokens, index, options, env)}</div>\n"
 
 
 def _table_open(self: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:

@@ -116,7 +116,7 @@ def test_a_formula_in_a_line_is_mathml(text: str) -> None:
 @pytest.mark.parametrize("text", ["$$x$$", "$$\nx\n$$", "\\[x\\]", "\\[\nx\n\\]", "> $$\n> x\n> $$", "- \\[x\\]"])
 def test_a_formula_of_its_own_line_is_displayed(text: str) -> None:
     formula = '<math display="block" dir="ltr"><mrow><mi>x</mi></mrow></math>'
-    assert f'<div class="formula" tabindex="0">{formula}</div>' in inert_markdown(text)
+    assert f'<span class="formula" tabindex="0">{formula}</span>' in inert_markdown(text)
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,9 @@ DATABASES = {"default": {**env.database(DATABASE_URL), "CONN_MAX_AGE": 60, "CONN
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["accounts.throttling.ThrottledBackend"]
+NUM_PROXIES = env.integer("NUM_PROXIES", 0)
+"""Proxies in front of the site: so many addresses at the end of `X-Forwarded-For` are believed."""
 LOGIN_URL = "accounts:sign-in"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "accounts:sign-in"

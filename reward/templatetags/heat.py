@@ -35,7 +35,7 @@ def lowered(value: float) -> str:
 
 @register.filter
 def whole_percent(share: float) -> str:
-    return f"{100 * share:.0f} %".replace("-", MINUS)
+    return f"{100 * share:.0f}\u00a0%".replace("-", MINUS)
 
 
 @register.filter

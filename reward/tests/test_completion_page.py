@@ -119,9 +119,9 @@ def test_the_completeness_gap_is_told_and_a_large_one_in_red(
     good = page(cast, completion, f"?version={version.public_id}")
     bad = page(cast, completion, f"?version={newer.public_id}")
 
-    assert "The attributions explain 98 % of the score’s difference from the baseline" in good
+    assert "The attributions explain 98\u00a0% of the score’s difference from the baseline" in good
     assert "notice failed" not in good
-    assert "The attributions add up to 112 % of the score’s difference from the baseline." in bad
+    assert "The attributions add up to 112\u00a0% of the score’s difference from the baseline." in bad
     assert "notice failed" in bad
 
 
@@ -194,4 +194,4 @@ def test_figures_are_short_and_signed() -> None:
     assert [signed(value) for value in (0.814, -0.35, 0.0, 0.0123, -12.0, None)] == [
         *("+0.81", "−0.35", "0", "+0.012", "−12.00", "–")
     ]
-    assert [whole_percent(share) for share in (0.984, 1.12, -0.2)] == ["98 %", "112 %", "−20 %"]
+    assert [whole_percent(share) for share in (0.984, 1.12, -0.2)] == ["98\u00a0%", "112\u00a0%", "−20\u00a0%"]

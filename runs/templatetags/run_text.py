@@ -12,6 +12,9 @@ from runs.metric_help import MetricHelp, metric_help
 
 register = template.Library()
 
+NO_BREAK = "\u00a0"
+"""Between a number and its unit: a line that ends with a bare number reads as another one."""
+
 
 @register.filter
 def duration(seconds: float | str | None) -> str:
@@ -20,10 +23,12 @@ def duration(seconds: float | str | None) -> str:
         return "–"
     whole = max(0, round(seconds))
     if whole < 60:
-        return _("%(s)d s") % {"s": whole}
-    if whole < 3600:
-        return _("%(m)d min %(s)d s") % {"m": whole // 60, "s": whole % 60}
-    return _("%(h)d h %(m)d min") % {"h": whole // 3600, "m": whole % 3600 // 60}
+        text = _("%(s)d s") % {"s": whole}
+    elif whole < 3600:
+        text = _("%(m)d min %(s)d s") % {"m": whole // 60, "s": whole % 60}
+    else:
+        text = _("%(h)d h %(m)d min") % {"h": whole // 3600, "m": whole % 3600 // 60}
+    return text.replace(" ", NO_BREAK)
 
 
 @register.filter
@@ -65,4 +70,4 @@ def kind_title(name: str) -> str:
 @register.filter
 def percent(share: float | str | None) -> str:
     """A share of 0 to 1 with one decimal; a dash for one that is not known."""
-    return f"{100 * share:.1f} %" if isinstance(share, int | float) else "–"
+    return f"{100 * share:.1f}{NO_BREAK}%" if isinstance(share, int | float) else "–"

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from accounts.backends import Backend
 from accounts.errors import Refused
-from accounts.models import SignInAttempt
+from accounts.models import SignInAttempt, User
 
 WINDOW = timedelta(minutes=15)
 MAX_FOR_BOTH = 5
@@ -30,13 +30,14 @@ class ThrottledBackend(Backend):
 
     def authenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
-    ) -> Any:
+    ) -> User | None:
         if username is None or password is None:
             return None
         attempt = begin_attempt(username=username, address=client_address(request))
         user = super().authenticate(request, username=username, password=password, **kwargs)
-        if user is not None:
-            SignInAttempt.objects.filter(person=attempt.person, address=attempt.address).delete()
+        if not isinstance(user, User):
+            return None
+        SignInAttempt.objects.filter(person=attempt.person, address=attempt.address).delete()
         return user
 
 

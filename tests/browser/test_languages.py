@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from django.conf import settings
@@ -14,6 +14,7 @@ from tests.browser.conftest import SignIn
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
+    from pytest_django import Settings
 
 pytestmark = pytest.mark.django_db(transaction=True)
 WIDE_TABLE = "|" + " wide column |" * 12 + "\n|" + "---|" * 12 + "\n|" + " 12 |" * 12
@@ -45,7 +46,7 @@ def overflow(page: Page) -> int:
 
 
 def test_a_language_from_right_to_left_mirrors_the_labelling_page(
-    page: Page, live_server: object, transactional_db: None, sign_in: SignIn, settings: Any
+    page: Page, live_server: object, transactional_db: None, sign_in: SignIn, settings: Settings
 ) -> None:
     settings.LANGUAGES = [*settings.LANGUAGES, ("he", "עברית")]
     cast = make_cast(questions={"מה זה? $5 or $6": ANSWERS})

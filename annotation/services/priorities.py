@@ -14,8 +14,9 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Value
 from django.db.models.functions import Mod
 
-from annotation.models import Campaign, Completion, Participation, Purpose, Task, TaskCompletion
+from annotation.models import Campaign, Completion, Purpose, Task, TaskCompletion
 from annotation.querysets import TaskQuerySet
+from annotation.services.participations import look_again
 
 FRESH, ORDINARY, STALE, END = 50, 100, 150, 200
 BAND = 50
@@ -39,7 +40,7 @@ def demote_stale(*, campaign: Campaign, older: Collection[str], newer: Collectio
     )
     keys = list(stale.values_list("pk", flat=True))
     if keys:
-        _look_anew(campaign)
+        look_again(campaign_id=campaign.pk, priority=FRESH, task_id=0)
         Task.objects.filter(pk__in=keys).update(priority=Value(STALE) + Mod(F("priority"), Value(BAND)))
     return len(keys)
 
@@ -66,7 +67,7 @@ def order_by_disagreement(*, campaign: Campaign, spreads: Mapping[int, float]) -
     moved: defaultdict[int, list[int]] = defaultdict(list)
     for place, task in enumerate(ordered):
         moved[bands[task] + place * BAND // len(ordered)].append(task)
-    _look_anew(campaign)
+    look_again(campaign_id=campaign.pk, priority=FRESH, task_id=0)
     for priority, keys in moved.items():
         Task.objects.filter(pk__in=keys).update(priority=priority)
     return len(ordered)
@@ -85,8 +86,3 @@ def _movable(campaign: Campaign) -> TaskQuerySet:
 
 def _one_at_a_time(campaign: Campaign) -> None:
     Campaign.objects.select_for_update(no_key=True).get(pk=campaign.pk)
-
-
-def _look_anew(campaign: Campaign) -> None:
-    """Forget how far each labeler has looked. Before any task is locked: a claim locks its labeler's standing first."""
-    Participation.objects.filter(campaign=campaign).update(passed_priority=None, passed_task=None)

@@ -14,7 +14,8 @@ from accounts.models import AuditEvent, User
 from annotation.models import Campaign, GuidelineVersion, Labeler, Lease, Participation, Ranking, Task, TaskRole
 from annotation.quality import QualityPlan
 from annotation.querysets import TaskQuerySet
-from annotation.services.standing import lock_participation, matching
+from annotation.services.participations import lock_participation
+from annotation.services.standing import matching
 from annotation.states import LeaseState
 
 
@@ -111,7 +112,7 @@ def let_try_again(*, campaign: Campaign, labeler: Labeler, by: User | None) -> P
     Raises:
         Conflict: not_failed.
     """
-    participation = lock_participation(campaign=campaign, labeler=labeler)
+    participation = lock_participation(campaign_id=campaign.pk, labeler_id=labeler.pk)
     if participation.failed_at is None:
         raise Conflict(_("%(name)s has not used up the attempts to qualify.") % {"name": labeler}, code="not_failed")
     _begin_round(participation)
@@ -130,7 +131,7 @@ def wave_through(*, campaign: Campaign, labeler: Labeler, by: User | None) -> Pa
     Raises:
         Conflict: already_qualified.
     """
-    participation = lock_participation(campaign=campaign, labeler=labeler)
+    participation = lock_participation(campaign_id=campaign.pk, labeler_id=labeler.pk)
     if is_qualified(participation):
         raise Conflict(_("%(name)s is qualified already.") % {"name": labeler}, code="already_qualified")
     participation.qualified_version = campaign.guidelines.order_by("-number").first()

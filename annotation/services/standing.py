@@ -14,17 +14,12 @@ from accounts.models import AuditEvent, User
 from accounts.text import check_text
 from annotation.models import Campaign, Labeler, Participation
 from annotation.querysets import TaskQuerySet
+from annotation.services.participations import lock_participation
 
 LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 LANGUAGE_MAX_CHARACTERS = 35
 SKILL_MAX_CHARACTERS = 60
 MAX_WORDS = 30
-
-
-def lock_participation(*, campaign: Campaign, labeler: Labeler) -> Participation:
-    """The labeler's standing, made where there is none yet and locked. Call it inside a transaction."""
-    Participation.objects.get_or_create(campaign=campaign, labeler=labeler)
-    return Participation.objects.select_for_update(no_key=True).get(campaign=campaign, labeler=labeler)
 
 
 def matching(tasks: TaskQuerySet, participation: Participation) -> TaskQuerySet:
@@ -60,7 +55,7 @@ def set_reading(
     """
     if labeler.workspace_id != campaign.workspace_id:
         raise Refused(_("There is no such labeler in this workspace."), code="labeler_unknown", status=404)
-    participation = lock_participation(campaign=campaign, labeler=labeler)
+    participation = lock_participation(campaign_id=campaign.pk, labeler_id=labeler.pk)
     if languages is not None:
         participation.languages = [_language(tag) for tag in _words(languages)]
     if skills is not None:

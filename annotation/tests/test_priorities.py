@@ -6,6 +6,7 @@ import pytest
 
 from annotation.models import Campaign, Labeler, Participation, Task
 from annotation.services import NewTask, claim_task, create_tasks, demote_stale, order_by_disagreement
+from annotation.services.priorities import FRESH
 from annotation.tests.planning import make_known, standing
 from tests.cast import Cast, make_campaign, make_completions, make_prompt, rank_task
 
@@ -65,7 +66,7 @@ def test_tasks_of_older_checkpoints_alone_come_last(cast: Cast, campaign: Campai
     }
     assert Task.objects.get(campaign__name="Elsewhere").priority == 100
     own = standing(campaign, alice)
-    assert (own.passed_priority, own.passed_task) == (None, None)
+    assert (own.passed_priority, own.passed_task) == (FRESH, -1)
     assert demote_stale(campaign=campaign, older={"old", "older"}, newer={"new"}) == 0
 
 
@@ -104,7 +105,7 @@ def test_what_the_heads_disagree_on_comes_first_in_its_band(cast: Cast, campaign
     found = queue(campaign)
     del found["Which is right?"]
     assert found == {"Stale": 150, "Unsure": 110, "Middle": 120, "Sure": 130, "Fresh": 90, "Unknown": 110, "Own": 20}
-    assert standing(campaign, alice).passed_priority is None
+    assert standing(campaign, alice).passed_priority == FRESH
 
 
 def test_what_was_begun_keeps_its_place(campaign: Campaign, alice: Labeler) -> None:

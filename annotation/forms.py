@@ -55,6 +55,7 @@ class CampaignForm(forms.ModelForm):  # type: ignore[type-arg]
             "lease_seconds",
             "undo_minutes",
         ]
+        labels = {"protocol": _("Protocol")}
         help_texts = {
             "protocol": _("In what form labelers put answers in order. It stays once there are rankings."),
             "overlap": _("How many different people rank each task, 1 to 50."),

@@ -1,11 +1,11 @@
-# make demo | run | test | lint | messages | clean | help
+# make demo | run | test | soak | lint | messages | clean | help
 PYTHON ?= python3
 PORT ?= 8000
 WORKERS ?= 2
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: demo run test lint messages clean help
+.PHONY: demo run test soak lint messages clean help
 
 demo: ## one turn of the whole loop on a real model, then the site (DEMO_SERVE=0 ends after the table)
 	@$(PYTHON) tools/bootstrap.py
@@ -19,6 +19,12 @@ test: lint ## everything: lint, types, import contracts, tests against real Post
 	@$(BIN)/python tests/browser_setup.py --install
 	@$(BIN)/pytest -n $(WORKERS) --durations=10
 	@$(BIN)/python tests/browser_setup.py --report
+
+soak: ## half an hour on a quiet machine: the queue under load up to a million tasks, then with workers killed; results in var/soak
+	@$(PYTHON) tools/bootstrap.py
+	@for tasks in 10000 100000 1000000; do $(BIN)/python benchmarks/labelling.py --tasks $$tasks --seconds 60 \
+		--chaos-seconds 300 --results var/soak/api-$$tasks.json || exit 1; done
+	@$(BIN)/python benchmarks/labelling.py --pages --seconds 60 --chaos-seconds 300 --results var/soak/pages.json
 
 lint: ## ruff, mypy, import-linter
 	@$(PYTHON) tools/bootstrap.py --test

@@ -7,12 +7,12 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.backends import ModelBackend
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 
+from accounts.backends import Backend
 from accounts.errors import Refused
 from accounts.models import SignInAttempt, User
 
@@ -25,8 +25,8 @@ MAX_FOR_ADDRESS = 100
 """For everybody: a lab may share one address."""
 
 
-class ThrottledBackend(ModelBackend):
-    """Django's, behind the limits: pages, admin and API all ask it, each with its password."""
+class ThrottledBackend(Backend):
+    """Ours, behind the limits: pages, admin and API all ask it, each with its password."""
 
     def authenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any

@@ -11,7 +11,23 @@ from django.shortcuts import get_object_or_404
 
 from accounts.access import MANAGES, STAFF, get_in_workspace, workspaces_of
 from accounts.models import User
-from annotation.models import Campaign, Labeler, Lease, Ranking
+from accounts.statements import Given, Statement
+from annotation.models import Campaign, Labeler, Lease, Membership, Ranking, Task
+
+WORK_CAMPAIGN = Statement(
+    lambda: (
+        Campaign.objects.not_archived()
+        .filter(public_id=Given("campaign"), memberships__user_id=Given("user"))
+        .select_related("workspace")
+    )
+)
+LEASE = Statement(
+    lambda: Lease.objects.select_related("task__campaign__workspace", "task__prompt", "labeler__user").filter(
+        public_id=Given("lease"),
+        labeler__user_id=Given("user"),
+        task__campaign__memberships__user_id=Given("user"),
+    )
+)
 
 
 def id_of(user: User | AnonymousUser) -> int:
@@ -58,14 +74,31 @@ def get_labeler(campaign: Campaign, public_id: UUID | str) -> Labeler:
     return get_object_or_404(labelers, public_id=public_id)
 
 
+def get_seat(campaign: Campaign, user_id: UUID | str) -> Membership:
+    """The seat of a person, by their public id.
+
+    Raises:
+        Http404: they have none in this campaign.
+    """
+    return get_object_or_404(campaign.memberships.select_related("user", "campaign"), user__public_id=user_id)
+
+
+def get_task(campaign: Campaign, public_id: UUID | str) -> Task:
+    """A task of the campaign, of whatever role.
+
+    Raises:
+        Http404: there is none.
+    """
+    return get_object_or_404(campaign.tasks.select_related("campaign__workspace", "prompt"), public_id=public_id)
+
+
 def get_work_campaign(user: User | AnonymousUser, public_id: UUID | str) -> Campaign:
     """A campaign that the user has a seat in, whatever its state short of archived.
 
     Raises:
         Http404: no seat, or archived.
     """
-    campaigns = Campaign.objects.not_archived().filter(memberships__user_id=id_of(user)).select_related("workspace")
-    campaign = campaigns.filter(public_id=public_id).first()
+    campaign = WORK_CAMPAIGN.first(campaign=UUID(str(public_id)), user=id_of(user))
     if campaign is None:
         raise Http404
     return campaign
@@ -77,10 +110,19 @@ def get_lease(user: User | AnonymousUser, public_id: UUID | str) -> Lease:
     Raises:
         Http404: somebody else's, or the seat is gone.
     """
-    leases = Lease.objects.select_related("task__campaign__workspace", "task__prompt", "labeler")
-    lease = leases.filter(
-        public_id=public_id, labeler__user_id=id_of(user), task__campaign__memberships__user_id=id_of(user)
-    ).first()
+    lease = LEASE.first(lease=UUID(str(public_id)), user=id_of(user))
     if lease is None:
         raise Http404
     return lease
+
+
+def get_own_ranking(user: User | AnonymousUser, public_id: UUID | str) -> Ranking:
+    """A ranking of the user's own, in a campaign where they still have a seat.
+
+    Raises:
+        Http404: somebody else's, or the seat is gone.
+    """
+    rankings = Ranking.objects.select_related("task__campaign__workspace", "labeler__user").filter(
+        labeler__user_id=id_of(user), task__campaign__memberships__user_id=id_of(user)
+    )
+    return get_object_or_404(rankings, public_id=public_id)

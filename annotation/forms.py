@@ -1,37 +1,42 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
-from string import ascii_uppercase
-from typing import Any, NamedTuple
-from uuid import UUID
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, Self
 
 from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
+from django.http import QueryDict
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from annotation.models import Campaign, Completion, GuidelineVersion, MemberRole
-from annotation.submission import Submission, SubmittedItem, as_json
+from annotation.models import Campaign, GuidelineVersion, MemberRole
+from annotation.protocols import ANSWER_FLAGS, PRESETS, PROMPT_FLAGS, Questions
 
-UNRANKABLE = "unrankable"
-UNRANKABLE_REASONS = (
-    ("cannot_judge", _("I cannot judge it")),
-    ("empty", _("Empty or broken")),
-    ("gibberish", _("Gibberish")),
-    ("other_language", _("In a language I do not read")),
-    ("unsafe", _("I do not want to read it")),
-)
-SKIP_REASONS = (
-    ("unclear_prompt", _("The prompt is unclear")),
-    ("no_expertise", _("I do not know enough about this")),
-    ("uncomfortable", _("I would rather not read this")),
-    ("broken", _("Something on the page is broken")),
-    ("other", _("Another reason")),
-)
+QUESTIONS = tuple(field.name for field in fields(Questions))
+
+
+ASKED = (("no", _("Not asked")), ("optional", _("May be given")), ("required", _("Must be given")))
 
 
 class CampaignForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A campaign's settings; `settings` gives them as the services take them."""
+
+    rating = forms.ChoiceField(label=_("A rating of each answer, 1 to 7"), choices=ASKED)
+    rationale = forms.ChoiceField(label=_("A reason, in words"), choices=ASKED)
+    rewrite = forms.ChoiceField(
+        label=_("A better version of an answer"),
+        choices=ASKED,
+        help_text=_("What labelers write is kept as a demonstration; supervised fine-tuning learns from it."),
+    )
+    answer_flags = forms.MultipleChoiceField(
+        label=_("Flags of an answer"), choices=ANSWER_FLAGS, required=False, widget=forms.CheckboxSelectMultiple
+    )
+    prompt_flags = forms.MultipleChoiceField(
+        label=_("Flags of a prompt"), choices=PROMPT_FLAGS, required=False, widget=forms.CheckboxSelectMultiple
+    )
     guidelines = forms.CharField(
         label=_("Guidelines"),
         required=False,
@@ -41,29 +46,76 @@ class CampaignForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = Campaign
-        fields = ["name", "overlap", "completions_per_task", "lease_seconds"]
+        fields = [
+            "name",
+            "protocol",
+            "completions_per_task",
+            "overlap",
+            "overlap_max",
+            "lease_seconds",
+            "undo_minutes",
+        ]
         help_texts = {
+            "protocol": _("In what form labelers put answers in order. It stays once there are rankings."),
             "overlap": _("How many different people rank each task, 1 to 50."),
+            "overlap_max": _("Ask one more, up to so many, while one more can change an order. Empty: never."),
             "completions_per_task": _("How many answers stand side by side, 2 to 9."),
             "lease_seconds": _("How long an opened task is held without a sign of life, 30 seconds to a day."),
+            "undo_minutes": _("How long a labeler may change or take back what they handed in; 0: not at all."),
         }
         widgets = {
             "overlap": forms.NumberInput(attrs={"min": 1, "max": 50}),
+            "overlap_max": forms.NumberInput(attrs={"min": 1, "max": 50}),
             "completions_per_task": forms.NumberInput(attrs={"min": 2, "max": 9}),
             "lease_seconds": forms.NumberInput(attrs={"min": 30, "max": 86_400}),
+            "undo_minutes": forms.NumberInput(attrs={"min": 0, "max": 1440}),
         }
+
+    def __init__(self, data: QueryDict | None = None, *, initial: Mapping[str, Any] | None = None) -> None:
+        super().__init__(data, initial=Questions().as_json() | dict(initial or {}))
+
+    def groups(self) -> list[tuple[str, list[forms.BoundField]]]:
+        """The fields under their headings."""
+        asked = ["protocol", "completions_per_task", *QUESTIONS]
+        queue = ["overlap", "overlap_max", "lease_seconds", "undo_minutes"]
+        rest = [name for name in self.fields if name not in (*asked, *queue)]
+        parts = ((gettext("The campaign"), rest), (gettext("What is asked"), asked), (gettext("The queue"), queue))
+        return [(title, [self[name] for name in names]) for title, names in parts]
+
+    def settings(self) -> dict[str, Any]:
+        """Keyword arguments of `create_campaign` and `update_campaign`."""
+        given = dict(self.cleaned_data)
+        questions = {name: given.pop(name) for name in QUESTIONS}
+        return {**given, "questions": questions}
 
 
 class CampaignEditForm(CampaignForm):
     guidelines = None  # type: ignore[assignment]  # they have versions and a page of their own
 
+    @classmethod
+    def of(cls, campaign: Campaign, data: QueryDict | None) -> Self:
+        stored = {name: getattr(campaign, name) for name in cls.Meta.fields}
+        return cls(data, initial=stored | Questions.read(campaign.questions).as_json())
+
+
+def preset_initial(name: str) -> dict[str, Any]:
+    """A preset's settings as initial values; of one that does not exist nothing."""
+    preset = PRESETS.get(name)
+    if preset is None:
+        return {}
+    known = {"protocol": preset.protocol, "completions_per_task": preset.completions_per_task}
+    return known | preset.questions.as_json()
+
 
 class GuidelineForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = GuidelineVersion
-        fields = ["text"]
+        fields = ["text", "asks_again"]
         widgets = {"text": forms.Textarea(attrs={"rows": 18})}
-        help_texts = {"text": _("Markdown. Rankings made from now on name the new version; earlier ones keep theirs.")}
+        help_texts = {
+            "text": _("Markdown. Rankings made from now on name the new version; earlier ones keep theirs."),
+            "asks_again": _("Everybody does the training tasks once more before the next real one."),
+        }
 
 
 class MemberForm(forms.Form):
@@ -110,84 +162,3 @@ class ImportForm(forms.Form):
         if upload is not None:
             return bytes(upload.read())
         return str(self.cleaned_data["text"]).encode("utf-8", "surrogatepass")
-
-
-class Answer(NamedTuple):
-    """One answer as the ranking page shows it."""
-
-    letter: str
-    id: str
-    text: str
-    rank: forms.BoundField
-    reason: forms.BoundField
-    is_missing: bool
-
-
-class RankingForm(forms.Form):
-    """One lease's answers, each with a rank; whether the whole is complete is the service's to say."""
-
-    none_acceptable = forms.BooleanField(label=_("None of them is acceptable"), required=False)
-    rationale = forms.CharField(
-        label=_("Why? (optional)"), required=False, max_length=4000, widget=forms.Textarea(attrs={"rows": 3})
-    )
-    active_seconds = forms.FloatField(required=False, min_value=0, widget=forms.HiddenInput)
-
-    def __init__(self, *args: Any, completions: Sequence[Completion], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.completions = completions
-        ranks = [(str(n), str(n)) for n in range(1, len(completions) + 1)] + [(UNRANKABLE, _("Cannot be ranked"))]
-        for completion in completions:
-            key = completion.public_id
-            self.fields[f"rank-{key}"] = forms.ChoiceField(choices=ranks, required=False, widget=forms.RadioSelect)
-            self.fields[f"reason-{key}"] = forms.ChoiceField(choices=UNRANKABLE_REASONS, required=False)
-
-    def answers(self) -> list[Answer]:
-        return [
-            Answer(
-                letter=letter,
-                id=str(completion.public_id),
-                text=completion.text,
-                rank=self[f"rank-{completion.public_id}"],
-                reason=self[f"reason-{completion.public_id}"],
-                is_missing=self.is_bound and not self.data.get(f"rank-{completion.public_id}"),
-            )
-            for letter, completion in zip(ascii_uppercase, self.completions, strict=False)
-        ]
-
-    def submission(self) -> Submission:
-        data = self.cleaned_data
-        return Submission(
-            items=[item for c in self.completions if (item := self._item(c.public_id)) is not None],
-            none_acceptable=data["none_acceptable"],
-            active_seconds=data["active_seconds"],
-            rationale=data["rationale"],
-        )
-
-    def _item(self, key: UUID) -> SubmittedItem | None:
-        rank = self.cleaned_data[f"rank-{key}"]
-        if rank == UNRANKABLE:
-            reason = self.cleaned_data[f"reason-{key}"] or UNRANKABLE_REASONS[0][0]
-            return SubmittedItem(completion_id=key, rank=None, unrankable_reason=reason)
-        return SubmittedItem(completion_id=key, rank=int(rank)) if rank else None
-
-    def draft(self) -> dict[str, Any]:
-        """What stands in the form, finished or not, in the shape in which the services keep a draft."""
-        self.full_clean()
-        defaults = {"none_acceptable": False, "active_seconds": None, "rationale": ""}
-        placed = {f"rank-{c.public_id}": "" for c in self.completions} | {
-            f"reason-{c.public_id}": "" for c in self.completions
-        }
-        self.cleaned_data = defaults | placed | self.cleaned_data
-        return as_json(self.submission())
-
-
-def initial_from(draft: dict[str, Any] | None) -> dict[str, Any]:
-    """A kept draft as the initial values of a `RankingForm`; one of another shape is ignored."""
-    if not draft or not isinstance(draft.get("items"), list):
-        return {}
-    initial = {name: draft.get(name) for name in ("none_acceptable", "active_seconds", "rationale")}
-    for item in draft["items"]:
-        if isinstance(item, dict) and "completion" in item:
-            initial[f"rank-{item['completion']}"] = str(item.get("rank") or UNRANKABLE)
-            initial[f"reason-{item['completion']}"] = item.get("unrankable_reason", "")
-    return initial

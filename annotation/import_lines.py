@@ -12,12 +12,13 @@ from django.utils.translation import gettext as _
 from accounts.errors import Refused
 from accounts.text import check_json, check_text
 from annotation.answers import check_answer, check_num_answers
-from annotation.prompts import Message, canonical_messages
+from annotation.prompts import Message, canonical_messages, checked_language
 from annotation.submission import check_rank, check_seconds, check_strength, dense
 
-LINE_KEYS = frozenset({"prompt", "category", "split", "completions", "rankings"})
+LINE_KEYS = frozenset({"prompt", "category", "language", "skill", "split", "completions", "rankings", "role", "gold"})
 ANSWER_KEYS = frozenset({"text", "source", "id", "empty"})
 RANKING_KEYS = frozenset({"labeler", "ranks", "order", "none_acceptable", "strength", "seconds"})
+GOLD_KEYS = frozenset({"ranks", "explanation"})
 MAX_ERRORS = 100
 NAME_MAX_CHARACTERS = 100
 
@@ -41,13 +42,26 @@ class LineRanking:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LineGold:
+    role: str
+    """gold or training"""
+    ranks: tuple[int | None, ...]
+    """[answers] 1 is best; None: not checked."""
+    explanation: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     number: int
     messages: list[Message]
     category: str = ""
+    language: str = ""
+    skill: str = ""
     split: str | None = None
     answers: tuple[LineAnswer, ...] = ()
     rankings: tuple[LineRanking, ...] = ()
+    gold: LineGold | None = None
+    """The known order of the answers; then they are no ordinary task."""
 
 
 @dataclass(slots=True)
@@ -85,8 +99,8 @@ def read_line(number: int, raw: bytes) -> Line:
     """Return one line.
 
     Raises:
-        Refused: not_utf8, broken_json, unknown_key, prompt_missing, split_unknown, rankings_without_answers and the
-            codes of what it calls.
+        Refused: not_utf8, broken_json, unknown_key, prompt_missing, split_unknown, rankings_without_answers,
+            language_unknown, known_order_invalid and the codes of what it calls.
     """
     row = _object(_parsed(raw, is_first=number == 1), LINE_KEYS, what=_("The line"))
     if "prompt" not in row:
@@ -104,10 +118,29 @@ def read_line(number: int, raw: bytes) -> Line:
         number=number,
         messages=messages,
         category=check_text(row.get("category") or "", what=_("The category"), max_characters=60, is_required=False),
+        language=checked_language(row.get("language") or ""),
+        skill=check_text(row.get("skill") or "", what=_("The skill"), max_characters=60, is_required=False),
         split=split,
         answers=answers,
         rankings=_rankings(rankings, answers),
+        gold=_gold(row, answers),
     )
+
+
+def _gold(row: dict[str, Any], answers: Sequence[LineAnswer]) -> LineGold | None:
+    role, given = row.get("role", "work"), row.get("gold")
+    if given is None and role == "work":
+        return None
+    if given is None or role not in ("gold", "training") or row.get("rankings") or not answers:
+        raise Refused(
+            _('A known order needs "role" gold or training, "gold" with its ranks, answers and no rankings.'),
+            code="known_order_invalid",
+        )
+    gold = _object(given, GOLD_KEYS, what=_("A known order"))
+    explanation = check_text(
+        gold.get("explanation") or "", what=_("The explanation"), max_characters=4000, is_required=False
+    )
+    return LineGold(role=role, ranks=_ranks(gold.get("ranks"), answers), explanation=explanation)
 
 
 def _parsed(raw: bytes, *, is_first: bool) -> object:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from django.db.models import Count, F, IntegerField, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 
-from annotation.models import Campaign, Ranking, Task
+from annotation.models import Campaign, Ranking, Task, TaskRole
 
 
 def with_progress(campaigns: QuerySet[Campaign]) -> QuerySet[Campaign]:
     """Each campaign with num_tasks, num_wanted (rankings that its tasks ask for) and num_rankings (those there are)."""
-    tasks = Task.objects.filter(campaign=OuterRef("pk"), archived_at__isnull=True).order_by().values("campaign")
+    wanted = Task.objects.not_archived().filter(campaign=OuterRef("pk"), role=TaskRole.WORK)
+    tasks = wanted.order_by().values("campaign")
     rankings = (
-        Ranking.objects.filter(
-            task__campaign=OuterRef("pk"), task__archived_at__isnull=True, superseded_by__isnull=True
-        )
+        Ranking.objects.current()
+        .filter(task__campaign=OuterRef("pk"), task__archived_at__isnull=True, task__role=TaskRole.WORK, repeat=0)
         .order_by()
         .values("task__campaign")
     )

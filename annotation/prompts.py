@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from typing import TypedDict
 
@@ -14,6 +15,7 @@ from accounts.errors import Refused
 from accounts.text import check_text
 
 ROLES = ("system", "user", "assistant")
+LANGUAGE_TAG = re.compile(r"([A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*)?", re.ASCII)
 
 
 class Message(TypedDict):
@@ -60,3 +62,14 @@ def content_sha256(messages: Sequence[Message]) -> str:
     """SHA-256 of the messages as canonical JSON: sorted keys, no spaces, UTF-8."""
     canonical = json.dumps(list(messages), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def checked_language(tag: object) -> str:
+    """A BCP 47 tag in lower case, or blank.
+
+    Raises:
+        Refused: language_unknown.
+    """
+    if not isinstance(tag, str) or not LANGUAGE_TAG.fullmatch(tag):
+        raise Refused(_("A language is a tag such as en, de or pt-br, or left out."), code="language_unknown")
+    return tag.lower()

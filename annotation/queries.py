@@ -14,7 +14,7 @@ from django.db.models.functions import Coalesce
 from accounts.models import User
 from annotation.access import campaigns_worked_by, id_of
 from annotation.agreement import Agreement, agreement_of, majority
-from annotation.models import Campaign, Completion, Exclusion, Labeler, Lease, Prompt, Purpose, Ranking, Task
+from annotation.models import Campaign, Completion, Exclusion, Labeler, Lease, Prompt, Purpose, Ranking, Task, TaskRole
 from annotation.pairs import counted_rankings, current_rankings, pairs_of
 from annotation.states import LeaseState
 
@@ -63,8 +63,11 @@ class WorkItem(NamedTuple):
 
 
 def campaign_progress(campaign: Campaign, *, purpose: str | None = None) -> Progress:
-    """Counts of a campaign, in five queries; with a purpose those of its tasks only."""
-    tasks = Task.objects.not_archived().filter(campaign=campaign)
+    """Counts of a campaign, in five queries; with a purpose those of its tasks only.
+
+    Tasks with a known order and planned repeats are beside what is wanted: neither is counted.
+    """
+    tasks = Task.objects.not_archived().filter(campaign=campaign, role=TaskRole.WORK)
     if purpose is not None:
         tasks = tasks.filter(purpose=purpose)
     counts = tasks.aggregate(
@@ -77,7 +80,7 @@ def campaign_progress(campaign: Campaign, *, purpose: str | None = None) -> Prog
         num_prompts=Prompt.objects.filter(campaign=campaign).count(),
         num_completions=Completion.objects.filter(prompt__campaign=campaign).count(),
         num_active_leases=Lease.objects.active().filter(task__in=tasks).count(),
-        num_rankings=Ranking.objects.current().filter(task__in=tasks).count(),
+        num_rankings=Ranking.objects.current().filter(task__in=tasks, repeat=0).count(),
         **counts,
     )
 

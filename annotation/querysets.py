@@ -5,15 +5,40 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, F, Func, IntegerField, OuterRef, Subquery, Value
+from django.db.models.lookups import GreaterThan, IsNull, LessThanOrEqual
 
 from annotation.states import CampaignState, LeaseState
 
 if TYPE_CHECKING:
-    from annotation.models import Campaign, Completion, Exclusion, Labeler, Lease, Prompt, Ranking, Task  # noqa: F401
+    from annotation.models import (  # noqa: F401
+        Campaign,
+        Completion,
+        Exclusion,
+        Labeler,
+        Lease,
+        Participation,
+        Prompt,
+        Ranking,
+        Task,
+    )
 
 TAKEN = (LeaseState.ACTIVE, LeaseState.SUBMITTED, LeaseState.SKIPPED)
 """A task is not offered again to a labeler who holds, has submitted or has skipped it."""
+
+
+def _place(*columns: F | Value) -> Func:
+    """A place in the queue; PostgreSQL compares rows column by column and finds them so in an index."""
+    return Func(*columns, function="ROW", output_field=IntegerField())
+
+
+def _meetings(**labeler: Any) -> tuple[models.QuerySet[Any], models.QuerySet[Any]]:
+    """Leases and rankings by which a labeler has met the task of the outer query."""
+    from annotation.models import Lease, Ranking
+
+    leases = Lease.objects.filter(task=OuterRef("pk"), state__in=TAKEN, **labeler)
+    # A ranking that is not current any more was handed in under a lease.
+    return leases, Ranking.objects.current().filter(task=OuterRef("pk"), **labeler)
 
 
 class CampaignQuerySet(models.QuerySet["Campaign"]):
@@ -33,27 +58,41 @@ class TaskQuerySet(models.QuerySet["Task"]):
         return self.not_archived().filter(free_slots__gt=0, role="work")
 
     def not_ranked_by(self, labeler: Labeler) -> Self:
-        """Tasks that may be offered to the labeler: no live, submitted or skipped lease of theirs and no ranking."""
-        return self._not_met(labeler=labeler)
+        """Tasks that may be offered to the labeler: no live, submitted or skipped lease of theirs and no ranking.
+
+        Asked of one task after the other as the queue is walked, never by reading all that the labeler did.
+        """
+        met = (Subquery(rows.values("pk")[:1]) for rows in _meetings(labeler=labeler.pk))
+        return self.filter(*(IsNull(first, True) for first in met))
 
     def not_ranked_by_user(self, user_id: int | None) -> Self:
-        """`not_ranked_by` for the labelers who stand for this person."""
-        return self._not_met(labeler__user_id=user_id)
-
-    def _not_met(self, **labeler: Any) -> Self:
-        from annotation.models import Lease, Ranking
-
-        leases = Lease.objects.filter(task=OuterRef("pk"), state__in=TAKEN, **labeler)
-        rankings = Ranking.objects.filter(task=OuterRef("pk"), **labeler)
-        return self.filter(~Exists(leases), ~Exists(rankings))
+        """`not_ranked_by` for the labelers who stand for this person, where all tasks are counted."""
+        return self.filter(*(~Exists(rows) for rows in _meetings(labeler__user_id=user_id)))
 
     def in_queue_order(self) -> Self:
         return self.order_by("priority", "pk")
+
+    def after(self, priority: int, task_id: int) -> Self:
+        """Tasks further on in the queue than this place."""
+        here = _place(Value(priority), Value(task_id))
+        return self.filter(GreaterThan(_place(F("priority"), F("pk")), here))
+
+    def up_to(self, priority: int, task_id: int) -> Self:
+        """Tasks up to this place in the queue."""
+        here = _place(Value(priority), Value(task_id))
+        return self.filter(LessThanOrEqual(_place(F("priority"), F("pk")), here))
 
 
 class LeaseQuerySet(models.QuerySet["Lease"]):
     def active(self) -> Self:
         return self.filter(state=LeaseState.ACTIVE)
+
+
+class ParticipationQuerySet(models.QuerySet["Participation"]):
+    def past(self, priority: int, task_id: int) -> Self:
+        """Of labelers who have come further in the queue than this place."""
+        here = _place(Value(priority), Value(task_id))
+        return self.filter(GreaterThan(_place(F("passed_priority"), F("passed_task")), here))
 
 
 class ExclusionQuerySet(models.QuerySet["Exclusion"]):

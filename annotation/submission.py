@@ -1,11 +1,11 @@
-"""What a labeler hands in, checked against what they were shown; pure, no database."""
+"""What a labeler hands in, checked against what they were shown and asked; pure, no database."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -13,13 +13,14 @@ from django.utils.translation import gettext as _
 
 from accounts.errors import Refused
 from accounts.text import check_text
+from annotation.answers import check_answer
+from annotation.protocols import PAIRWISE, Protocol, Questions
 
 RATIONALE_MAX_CHARACTERS = 10_000
 REASON_MAX_CHARACTERS = 200
-FLAG_MAX_CHARACTERS = 40
-MAX_FLAGS = 30
 MAX_STRENGTH = 4
 MAX_RATING = 7
+NO_QUESTIONS = Questions()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,11 @@ class SubmittedItem:
     rating: int | None = None
     """1 to 7."""
     flags: Sequence[str] = ()
+    """Of the campaign's `Questions.answer_flags`."""
+    rewrite: str = ""
+    """The labeler's own better version; blank: none."""
+    seen_seconds: float | None = None
+    """Seconds with the answer in view."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +50,8 @@ class Submission:
     strength: int | None = None
     """Of a preference between two answers: 1 negligibly to 4 significantly better."""
     rationale: str = ""
+    prompt_flags: Sequence[str] = ()
+    """Of the campaign's `Questions.prompt_flags`."""
 
 
 def dense(ranks: Sequence[int | None]) -> list[int | None]:
@@ -52,7 +60,13 @@ def dense(ranks: Sequence[int | None]) -> list[int | None]:
     return [None if rank is None else place[rank] for rank in ranks]
 
 
-def checked(submission: Submission, shown: Sequence[str]) -> Submission:
+def checked(
+    submission: Submission,
+    shown: Sequence[str],
+    *,
+    protocol: str = Protocol.RANKING,
+    questions: Questions = NO_QUESTIONS,
+) -> Submission:
     """Return the submission in one form: items in the order shown, ranks dense, flags sorted.
 
     Args:
@@ -60,9 +74,37 @@ def checked(submission: Submission, shown: Sequence[str]) -> Submission:
 
     Raises:
         Refused: ranking_foreign_completion, ranking_duplicate, ranking_incomplete, rank_invalid, rating_invalid,
-            strength_invalid, flags_invalid, seconds_invalid or the codes of `check_text`.
+            strength_invalid, flags_invalid, seconds_invalid, what the protocol or the questions do not allow
+            (ranking_tied, choice_missing, strength_missing, rating_missing, rationale_missing, rewrite_missing) or the
+            codes of `check_text`.
     """
-    given = [str(item.completion_id) for item in submission.items]
+    items = [_checked_item(item, questions) for item in _in_order(submission.items, shown)]
+    _check_rest(submission, questions, num_answers=len(shown))
+    ranks = dense([item.rank for item in items])
+    if any(rank is not None for rank in ranks) or not submission.none_acceptable:
+        _check_protocol(ranks, submission.strength, protocol)
+    if protocol == Protocol.BEST:
+        # The others were not compared with each other: they share a rank that says only "not the best".
+        ranks = [None if rank is None else min(rank, 2) for rank in ranks]
+    _check_asked(items, submission, questions)
+    return replace(
+        submission,
+        items=tuple(
+            replace(
+                item,
+                rank=rank,
+                unrankable_reason=item.unrankable_reason if rank is None else "",
+                flags=tuple(sorted(set(item.flags))),
+            )
+            for item, rank in zip(items, ranks, strict=True)
+        ),
+        prompt_flags=tuple(sorted(set(submission.prompt_flags))),
+    )
+
+
+def _in_order(items: Sequence[SubmittedItem], shown: Sequence[str]) -> list[SubmittedItem]:
+    """One item for each answer shown, in that order."""
+    given = [str(item.completion_id) for item in items]
     if set(given) - set(shown):
         raise Refused(_("The ranking names an answer that is not in this task."), code="ranking_foreign_completion")
     if len(set(given)) < len(given):
@@ -73,45 +115,60 @@ def checked(submission: Submission, shown: Sequence[str]) -> Submission:
             % {"num": len(set(shown)) - len(given), "of": len(shown)},
             code="ranking_incomplete",
         )
-    by_id = {str(item.completion_id): item for item in submission.items}
-    items = [_item(by_id[public_id]) for public_id in shown]
-    if all(item.rank is None for item in items) and not submission.none_acceptable:
+    by_id = {str(item.completion_id): item for item in items}
+    return [by_id[public_id] for public_id in shown]
+
+
+def _check_protocol(ranks: Sequence[int | None], strength: int | None, protocol: str) -> None:
+    """Refuse an order that the campaign's protocol does not take."""
+    known = [rank for rank in ranks if rank is not None]
+    if not known:
         raise Refused(
             _("No answer is ranked; rank at least one, say that none is acceptable, or skip the task."),
             code="ranking_incomplete",
         )
-    _check_rest(submission, num_answers=len(shown))
-    ranks = dense([item.rank for item in items])
-    return Submission(
-        items=tuple(
-            SubmittedItem(
-                completion_id=item.completion_id,
-                rank=rank,
-                unrankable_reason=item.unrankable_reason if rank is None else "",
-                rating=item.rating,
-                flags=tuple(sorted(set(item.flags))),
-            )
-            for item, rank in zip(items, ranks, strict=True)
-        ),
-        none_acceptable=submission.none_acceptable,
-        active_seconds=submission.active_seconds,
-        strength=submission.strength,
-        rationale=submission.rationale,
-    )
+    if protocol == Protocol.STRICT and len(set(known)) < len(known):
+        raise Refused(_("Two answers share a place; this campaign takes no ties."), code="ranking_tied")
+    if protocol == Protocol.BEST and known.count(1) != 1:
+        raise Refused(_("Choose the one answer that is best."), code="choice_missing")
+    if protocol in PAIRWISE:
+        if sorted(known) != [1, 2]:
+            raise Refused(_("Choose one of the two answers; this campaign takes no ties."), code="choice_missing")
+        if strength is None:
+            raise Refused(_("Say how much better the chosen answer is."), code="strength_missing")
 
 
-def _item(item: SubmittedItem) -> SubmittedItem:
+def _check_asked(items: Sequence[SubmittedItem], submission: Submission, questions: Questions) -> None:
+    """Refuse what leaves a required question open."""
+    if questions.rating == "required" and any(item.rating is None and item.rank is not None for item in items):
+        raise Refused(_("Rate each answer from 1 to %(max)d.") % {"max": MAX_RATING}, code="rating_missing")
+    if questions.rationale == "required" and not submission.rationale.strip():
+        raise Refused(_("Say why in a few words."), code="rationale_missing")
+    if questions.rewrite == "required" and not any(item.rewrite.strip() for item in items):
+        raise Refused(_("Write a better version of at least one answer."), code="rewrite_missing")
+
+
+def _checked_item(item: SubmittedItem, questions: Questions) -> SubmittedItem:
     check_rank(item.rank)
     if item.rating is not None and not _is_whole(item.rating, 1, MAX_RATING):
         raise Refused(
             _("A rating must be a whole number from 1 to %(max)d.") % {"max": MAX_RATING}, code="rating_invalid"
         )
     check_text(item.unrankable_reason, what=_("The reason"), max_characters=REASON_MAX_CHARACTERS, is_required=False)
-    if not isinstance(item.flags, list | tuple) or len(item.flags) > MAX_FLAGS:
-        raise Refused(_("Flags must be a list of at most %(max)d words.") % {"max": MAX_FLAGS}, code="flags_invalid")
-    for flag in item.flags:
-        check_text(flag, what=_("A flag"), max_characters=FLAG_MAX_CHARACTERS)
-    return item
+    check_seconds(item.seen_seconds)
+    _check_flags(item.flags, questions.answer_flags)
+    if item.rewrite.strip():
+        check_answer(item.rewrite)
+        return item
+    return replace(item, rewrite="")
+
+
+def _check_flags(flags: object, asked: Sequence[str]) -> None:
+    if not isinstance(flags, list | tuple) or any(flag not in asked for flag in flags):
+        raise Refused(
+            _("Flags must be a list of what this campaign asks: %(asked)s.") % {"asked": ", ".join(asked) or "–"},
+            code="flags_invalid",
+        )
 
 
 def check_rank(rank: object) -> None:
@@ -119,7 +176,8 @@ def check_rank(rank: object) -> None:
         raise Refused(_("A rank must be a whole number from 1, or null."), code="rank_invalid")
 
 
-def _check_rest(submission: Submission, *, num_answers: int) -> None:
+def _check_rest(submission: Submission, questions: Questions, *, num_answers: int) -> None:
+    _check_flags(submission.prompt_flags, questions.prompt_flags)
     check_strength(submission.strength, num_answers=num_answers)
     check_seconds(submission.active_seconds)
     check_text(
@@ -158,6 +216,8 @@ def as_json(submission: Submission) -> dict[str, Any]:
                 "unrankable_reason": item.unrankable_reason,
                 "rating": item.rating,
                 "flags": list(item.flags),
+                "rewrite": item.rewrite,
+                "seen_seconds": item.seen_seconds,
             }
             for item in submission.items
         ],
@@ -165,6 +225,7 @@ def as_json(submission: Submission) -> dict[str, Any]:
         "active_seconds": submission.active_seconds,
         "strength": submission.strength,
         "rationale": submission.rationale,
+        "prompt_flags": list(submission.prompt_flags),
     }
 
 
@@ -172,4 +233,11 @@ def body_sha256(submission: Submission) -> str:
     """Hash of what was said. The time it took is left out: a page that sends twice may have counted on meanwhile."""
     body = as_json(submission)
     del body["active_seconds"]
+    # What was not asked for is left out too: rankings from before these questions keep their hash.
+    if not body["prompt_flags"]:
+        del body["prompt_flags"]
+    for item in body["items"]:
+        del item["seen_seconds"]
+        if not item["rewrite"]:
+            del item["rewrite"]
     return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -8,10 +8,11 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
+
+from benchmarks.cpu import cpu_model
 
 PACKAGES = (
     "torch",
@@ -82,7 +83,7 @@ def as_json(rows: Sequence[Row], left_out: Sequence[str], device: str, arguments
 
 def machine(device: str) -> dict[str, Any]:
     found: dict[str, Any] = {
-        "cpu": _cpu_model(),
+        "cpu": cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
         "threads": torch.get_num_threads(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
@@ -92,19 +93,6 @@ def machine(device: str) -> dict[str, Any]:
         properties = torch.cuda.get_device_properties(0)
         found |= {"gpu": properties.name, "gpu_mib": properties.total_memory // 2**20, "cuda": torch.version.cuda}
     return found
-
-
-def _cpu_model() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    found: dict[str, str] = {}
-    for line in lines:
-        field, _, value = line.partition(":")
-        found.setdefault(field.strip(), value.strip())  # the first processor's
-    name = found.get("model name", platform.processor())
-    return f"{name} (family {found['cpu family']}, model {found['model']})" if "cpu family" in found else name
 
 
 def versions() -> dict[str, str]:

@@ -57,8 +57,11 @@ def paths(name: str, default: list[Path] | None = None) -> list[Path]:
     )
 
 
-def database(url: str) -> dict[str, object]:
+def database(url: str, *, is_prepared: bool = False) -> dict[str, object]:
     """Django's DATABASES entry for a URL; only PostgreSQL is served.
+
+    Args:
+        is_prepared: parameters are bound by the server, and a statement that comes back is prepared there.
 
     Raises:
         ImproperlyConfigured: the URL names another engine.
@@ -66,4 +69,6 @@ def database(url: str) -> dict[str, object]:
     entry = dict(environ.Env.db_url_config(url))
     if entry.get("ENGINE") != "django.db.backends.postgresql":
         raise ImproperlyConfigured("DATABASE_URL must start with postgres://; Plumbline runs on PostgreSQL only.")
+    if is_prepared:
+        entry["OPTIONS"] = {"server_side_binding": True, "prepare_threshold": 2, **entry.get("OPTIONS", {})}
     return entry

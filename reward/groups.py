@@ -47,7 +47,7 @@ def build_groups(campaign: Campaign) -> Groups:
         counted_rankings(campaign)
         .filter(task__prompt__split__in=TRAINED_SPLITS)
         .select_related("task__prompt", "labeler")
-        .prefetch_related("items__completion")
+        .prefetch_related("items__completion", "items__rewrite")
         .order_by("task__prompt__public_id", "labeler__public_id", "public_id")
     )
     by_prompt: dict[int, list[Ranking]] = {}
@@ -82,7 +82,7 @@ def _group(prompt: Prompt, rankings: Iterable[Ranking]) -> dict[str, Any]:
     completions = {item.completion_id: item.completion for ranking in rankings for item in ranking.items.all()}
     ordered = sorted(completions.values(), key=lambda completion: str(completion.public_id))
     place = {completion.pk: index for index, completion in enumerate(ordered)}
-    return {
+    line = {
         "prompt_id": str(prompt.public_id),
         "split": prompt.split,
         "category": prompt.category,
@@ -91,6 +91,15 @@ def _group(prompt: Prompt, rankings: Iterable[Ranking]) -> dict[str, Any]:
         "pairs": [pair for ranking in rankings for pair in _pairs(ranking, place)],
         "verdicts": [verdict for ranking in rankings for verdict in _verdicts(ranking, place)],
     }
+    demonstrations = [line for ranking in rankings for line in _demonstrations(ranking)]
+    return {**line, "demonstrations": demonstrations} if demonstrations else line
+
+
+def _demonstrations(ranking: Ranking) -> Iterator[dict[str, Any]]:
+    """Better versions that the labeler wrote."""
+    for item in ranking.items.all():
+        if item.rewrite is not None:
+            yield {**completion_line(item.rewrite), "labeler": str(ranking.labeler.public_id)}
 
 
 def completion_line(completion: Completion) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from accounts.errors import Refused
 from accounts.http import Request
 from annotation.access import get_campaign, get_labeler
 from annotation.models import Campaign, Labeler
+from annotation.quality_figures import LabelerQuality, labeler_quality
 from annotation.queries import agreement_with_and_without, labeler_stats
 from reward.forms import SetAsideForm
 from reward.labelers import Rebuilt, holdings, set_labeler_aside, take_labeler_back
@@ -38,6 +39,7 @@ def _detail(request: Request, campaign: Campaign, labeler: Labeler, form: SetAsi
         "campaign": campaign,
         "labeler": labeler,
         "stats": next((stats for stats in labeler_stats(campaign) if stats.labeler == labeler), None),
+        "quality": labeler_quality(campaign, [labeler]).get(labeler.pk, LabelerQuality()),
         "agreement": agreement_with_and_without(campaign, labeler),
         "exclusion": next((row for row in exclusions if row.lifted_at is None), None),
         "past": [row for row in exclusions if row.lifted_at is not None],

@@ -10,6 +10,7 @@ urlpatterns = [
     path("<uuid:public_id>/", views.version_detail, name="version-detail"),
     path("<uuid:public_id>/ask-again/", views.ask_again, name="ask-again"),
     path("<uuid:public_id>/score/", views.version_score, name="version-score"),
+    path("<uuid:public_id>/order-queue/", views.version_order_queue, name="version-order-queue"),
     path("<uuid:public_id>/scores/", views.version_scores, name="version-scores"),
     path("snapshots/<uuid:public_id>/", views.snapshot_detail, name="snapshot-detail"),
     path("snapshots/<uuid:public_id>/preferences/", views.snapshot_preferences, name="snapshot-preferences"),

@@ -10,6 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -25,6 +26,7 @@ from reward.downloads import preference_file
 from reward.evaluation_page import evaluation_page
 from reward.forms import TrainForm
 from reward.labelers import set_aside_in, voices
+from reward.ordering import order_queue
 from reward.preflight_page import form_page, preflight_part, wants_estimate
 from reward.scores_page import scores_page
 from reward.scoring import scoring_part, start_scoring
@@ -84,12 +86,28 @@ def version_score(request: Request, public_id: UUID) -> HttpResponse:
 
 
 @login_required
+@require_POST
+def version_order_queue(request: Request, public_id: UUID) -> HttpResponse:
+    version = get_reward_model(request.user, public_id, do=True)
+    campaign = get_campaign(request.user, request.POST.get("campaign", ""))
+    try:
+        num = order_queue(version=version, campaign=campaign, by=request.user)
+    except Refused as error:
+        messages.error(request, str(error))
+    else:
+        told = ngettext("%d waiting task is in this order now.", "%d waiting tasks are in this order now.", num)
+        messages.success(request, told % num)
+    return redirect(f"{reverse('reward:version-scores', args=[public_id])}?campaign={campaign.public_id}&order=unsure")
+
+
+@login_required
 @require_GET
 def version_scores(request: Request, public_id: UUID) -> HttpResponse:
     version = get_reward_model(request.user, public_id)
     asked = request.GET
     campaign = get_campaign(request.user, asked["campaign"]) if asked.get("campaign") else None
     context = scores_page(version, order=asked.get("order"), campaign=campaign, page=asked.get("page"))
+    context["may_ask"] = bool(roles_of(request.user, version.workspace) & set(RESEARCHES))
     return render(request, "reward/version_scores.html", context)
 
 

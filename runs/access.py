@@ -31,11 +31,11 @@ def get_compared(user: User | AnonymousUser, public_ids: Sequence[str]) -> list[
     Raises:
         Refused: fewer than 2 or more than 8 (`compare_count`), or one is none that the user may see (`run_unknown`).
     """
-    wanted = list(dict.fromkeys(public_ids))
+    wanted = {_uuid(public_id) or public_id for public_id in public_ids}
     if not MIN_COMPARED <= len(wanted) <= MAX_COMPARED:
         sentence = _("Choose %(min)d to %(max)d runs to compare; %(n)d were chosen.")
         raise Refused(sentence % {"min": MIN_COMPARED, "max": MAX_COMPARED, "n": len(wanted)}, code="compare_count")
-    runs = find_runs(user, wanted)
+    runs = find_runs(user, public_ids)
     if len(runs) < len(wanted):
         sentence = _("One of these runs is not here, or is not yours to see; choose again from the list of runs.")
         raise Refused(sentence, code="run_unknown", status=404)

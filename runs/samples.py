@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+from accounts.word_diff import Piece, word_diff
 from runs.metric_help import MetricHelp, in_reading_order, metric_help
 from runs.models import Run, RunSample
-from runs.word_diff import Piece, word_diff
 
 MAX_ROWS = 40
 """Steps in the list of one prompt's answers; of more, so many from the first to the last."""
@@ -105,8 +105,9 @@ def _of_step(run: Run, first: int, step: int) -> list[Shown]:
 def _of_prompt(run: Run, index: int, steps: list[int]) -> list[Shown]:
     last = len(steps) - 1
     kept = {steps[round(place * last / (MAX_ROWS - 1))] for place in range(MAX_ROWS)} if last >= MAX_ROWS else steps
-    first, *later = run.samples.filter(index=index, step__in=kept)
-    return [Shown(first, None), *(Shown(sample, first) for sample in later)]
+    # None where the run began anew since its steps were read.
+    found = list(run.samples.filter(index=index, step__in=kept))
+    return [Shown(sample, found[0] if place else None) for place, sample in enumerate(found)]
 
 
 def _chosen(raw: str | None, known: list[int]) -> int | None:

@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from accounts.models import Role, User, WorkspaceMembership
 from annotation import services
-from annotation.models import Campaign, Lease, Ranking
+from annotation.models import Campaign, Lease, Ranking, Report
 from tests.browser.cast import Cast, Models, add_models, make_cast
 
 pytestmark = pytest.mark.django_db
@@ -23,12 +23,16 @@ EVERYBODY = {"labeler": 200, "manager": 200, "researcher": 200, "outsider": 200}
 STAFF = {"labeler": 404, "manager": 200, "researcher": 200, "outsider": 404}
 STAFF_ANYWHERE = {"labeler": 403, "manager": 200, "researcher": 200, "outsider": 200}
 STAFF_WHO_ASK = {"labeler": 403, "manager": 200, "researcher": 200, "outsider": 404}
+THE_LABELER = {"labeler": 200, "manager": 404, "researcher": 404, "outsider": 404}
 MANAGERS = {"labeler": 404, "manager": 200, "researcher": 403, "outsider": 404}
 RESEARCHERS = {"labeler": 404, "manager": 403, "researcher": 200, "outsider": 404}
 PAGES = {
     "home": ("", EVERYBODY),
     "annotation:work": ("", EVERYBODY),
-    "annotation:lease": ("lease", {"labeler": 200, "manager": 404, "researcher": 404, "outsider": 404}),
+    "annotation:lease": ("lease", THE_LABELER),
+    "annotation:lease-compare": ("lease", THE_LABELER),
+    "annotation:work-progress": ("campaign", THE_LABELER),
+    "annotation:work-recent": ("campaign", THE_LABELER),
     "annotation:campaign-list": ("", EVERYBODY),
     "annotation:campaign-create": ("", {"labeler": 403, "manager": 200, "researcher": 403, "outsider": 200}),
     "annotation:campaign-detail": ("campaign", STAFF),
@@ -37,6 +41,11 @@ PAGES = {
     "annotation:campaign-edit": ("campaign", MANAGERS),
     "annotation:campaign-import": ("campaign", MANAGERS),
     "annotation:campaign-members": ("campaign", MANAGERS),
+    "annotation:member-detail": ("member", MANAGERS),
+    "annotation:quality-plan": ("campaign", MANAGERS),
+    "annotation:known-order-list": ("campaign", MANAGERS),
+    "annotation:known-order-create": ("task", MANAGERS),
+    "annotation:report-list": ("campaign", MANAGERS),
     "runs:run-list": ("", STAFF_ANYWHERE),
     "runs:run-compare": ("compared", STAFF_WHO_ASK),
     "runs:run-compare-csv": ("compared", STAFF_WHO_ASK),
@@ -67,10 +76,19 @@ PAGES = {
 }
 POSTS = {
     "annotation:work-next": "campaign",
+    "annotation:work-ahead": "campaign",
+    "annotation:lease-send": "lease",
+    "annotation:lease-report": "lease",
+    "annotation:ranking-revise": "ranking",
+    "annotation:ranking-withdraw": "ranking",
     "annotation:member-remove": "campaign",
     "annotation:campaign-open": "campaign",
     "annotation:campaign-close": "campaign",
     "annotation:campaign-archive": "campaign",
+    "annotation:member-try-again": "member",
+    "annotation:member-wave-through": "member",
+    "annotation:known-order-archive": "task",
+    "annotation:report-resolve": "report",
     "annotation:lease-submit": "lease",
     "annotation:lease-skip": "lease",
     "annotation:lease-release": "lease",
@@ -79,6 +97,7 @@ POSTS = {
     "runs:run-cancel": "run",
     "reward:ask-again": "version",
     "reward:version-score": "version",
+    "reward:version-order-queue": "version",
     "reward:completion-explain": "completion",
     "reward:labeler-set-aside": "labeler",
     "reward:labeler-take-back": "labeler",
@@ -110,10 +129,15 @@ def ids_of(cast: Cast, models: Models) -> dict[str, object]:
     labeler = services.labeler_for(workspace=cast.workspace, user=cast.labeler)
     lease = services.claim_task(campaign=cast.campaign, labeler=labeler)
     assert lease is not None
+    report = Report.objects.create(task=lease.task, labeler=labeler, kind="other", text="<script>alert(1)</script>")
     return {
         "campaign": cast.campaign.public_id,
+        "member": (cast.campaign.public_id, cast.labeler.public_id),
+        "task": (cast.campaign.public_id, lease.task.public_id),
+        "report": (cast.campaign.public_id, report.public_id),
         "labeler": (cast.campaign.public_id, labeler.public_id),
         "lease": lease.public_id,
+        "ranking": Ranking.objects.filter(labeler=labeler).latest("pk").public_id,
         "run": models.ppo.public_id,
         "compared": {"run": [models.ppo.public_id, models.version.run.public_id]},
         "version": models.version.public_id,
@@ -268,7 +292,7 @@ def test_a_draft_is_shown_again(cast: Cast) -> None:
     assert saved.status_code == 204
     assert re.search(rf'name="rank-{lease.shown[1]}" value="2"[^>]* checked', page)
     assert re.search(rf'name="rank-{lease.shown[2]}" value="unrankable"[^>]* checked', page)
-    assert page.count(" checked") == 2 + 1  # and the first reason to skip
+    assert page.count(" checked") == 2 + 2  # and the first reason to skip, and to report
     assert "half-way" in page
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +23,8 @@ from annotation.access import campaigns_seen_by, get_campaign
 from annotation.api.base import CampaignList
 from annotation.models import Campaign, GuidelineVersion, Membership
 from annotation.personas import CREW
+from annotation.protocols import Protocol
+from annotation.quality import QualityPlan
 from annotation.queries import agreement, campaign_progress, labeler_stats
 from annotation.simulation import start_simulation
 
@@ -40,9 +43,13 @@ class CampaignSerializer(serializers.ModelSerializer[Campaign]):
             "name",
             "state",
             "protocol",
+            "questions",
+            "quality",
             "overlap",
+            "overlap_max",
             "completions_per_task",
             "lease_seconds",
+            "undo_minutes",
             "created_at",
             "closed_at",
         ]
@@ -53,6 +60,22 @@ class CampaignSettingsSerializer(serializers.Serializer[None]):
     overlap = serializers.IntegerField(required=False, help_text="Rankings per task, 1 to 50.")
     completions_per_task = serializers.IntegerField(required=False, help_text="Answers per task, 2 to 9.")
     lease_seconds = serializers.IntegerField(required=False, help_text="Length of a lease, 30 s to a day.")
+    protocol = serializers.ChoiceField(choices=Protocol.choices, required=False)
+    questions = serializers.DictField(
+        required=False,
+        help_text="rating, rationale, rewrite: no, optional or required; answer_flags, prompt_flags: lists.",
+    )
+    quality = serializers.DictField(
+        required=False, help_text=f"Of {', '.join(field.name for field in fields(QualityPlan))}."
+    )
+    overlap_max = serializers.IntegerField(
+        required=False,
+        allow_null=True,
+        help_text="Up to so many rankings while one more can change a pair's order; null: no more than `overlap`.",
+    )
+    undo_minutes = serializers.IntegerField(
+        required=False, help_text="How long a labeler may take a ranking back, 0 to 1440."
+    )
 
 
 class NewCampaignSerializer(CampaignSettingsSerializer):
@@ -65,7 +88,7 @@ class GuidelinesSerializer(serializers.ModelSerializer[GuidelineVersion]):
 
     class Meta:
         model = GuidelineVersion
-        fields = ["number", "text", "created_at"]
+        fields = ["number", "text", "asks_again", "created_at"]
         read_only_fields = ["number", "created_at"]
 
 
@@ -226,9 +249,7 @@ class Guidelines(CampaignList[GuidelineVersion]):
         campaign = get_campaign(request.user, public_id, manage=True)
         asked = GuidelinesSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        version = services.add_guideline_version(
-            campaign=campaign, by=person(request), text=asked.validated_data["text"]
-        )
+        version = services.add_guideline_version(campaign=campaign, by=person(request), **asked.validated_data)
         return Response(GuidelinesSerializer(version).data, status=201)
 
 

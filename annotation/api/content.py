@@ -30,12 +30,18 @@ class PromptSerializer(serializers.ModelSerializer[Prompt]):
 
     class Meta:
         model = Prompt
-        fields = ["id", "messages", "split", "category", "content_sha256", "created_at"]
+        fields = ["id", "messages", "split", "category", "language", "skill", "content_sha256", "created_at"]
 
 
 class NewPromptSerializer(serializers.Serializer[None]):
     prompt = serializers.JSONField(help_text='A text, or messages [{"role", "content"}, …] that end with the user\'s.')
     category = serializers.CharField(required=False, allow_blank=True, max_length=60)
+    language = serializers.CharField(
+        required=False, allow_blank=True, max_length=35, help_text="BCP 47, as en or pt-br; only who reads it gets it."
+    )
+    skill = serializers.CharField(
+        required=False, allow_blank=True, max_length=60, help_text="Only labelers with this skill get it."
+    )
     split = serializers.CharField(required=False, allow_null=True, help_text="train, validation or test")
 
 
@@ -167,7 +173,13 @@ class Prompts(CampaignList[Prompt]):
         asked = NewPromptsSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         prompts = [
-            NewPrompt(messages=row["prompt"], category=row.get("category", ""), split=row.get("split"))
+            NewPrompt(
+                messages=row["prompt"],
+                category=row.get("category", ""),
+                language=row.get("language", ""),
+                skill=row.get("skill", ""),
+                split=row.get("split"),
+            )
             for row in asked.validated_data["prompts"]
         ]
         return Response(

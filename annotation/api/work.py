@@ -13,8 +13,9 @@ from rest_framework.views import APIView
 
 from accounts.api.person import person
 from annotation import services
-from annotation.access import get_lease, get_work_campaign
-from annotation.models import Completion, Lease
+from annotation.access import get_lease, get_own_ranking, get_work_campaign
+from annotation.models import Completion, Lease, Ranking, Report, ReportKind, SkipReason
+from annotation.protocols import Protocol, Questions
 from annotation.queries import work_for
 from annotation.services import Submission, SubmittedItem
 
@@ -43,6 +44,8 @@ class LeaseSerializer(serializers.Serializer[Any]):
     state = serializers.CharField(help_text="active, submitted, skipped, released or expired")
     expires_at = serializers.DateTimeField()
     guidelines = serializers.CharField(allow_blank=True)
+    protocol = serializers.ChoiceField(choices=Protocol.choices, help_text="What orders are taken.")
+    questions = serializers.JSONField(help_text="What is asked beside the order.")
     messages = MessageSerializer(many=True)
     answers = ShownAnswerSerializer(many=True, help_text="In the order shown.")
     draft = serializers.JSONField(allow_null=True)
@@ -62,7 +65,13 @@ class SubmittedItemSerializer(serializers.Serializer[None]):
     rank = serializers.IntegerField(allow_null=True, help_text="1 is best, equal is a tie, null: cannot be ranked.")
     unrankable_reason = serializers.CharField(required=False, allow_blank=True, max_length=200)
     rating = serializers.IntegerField(required=False, allow_null=True, help_text="1 to 7")
-    flags = serializers.ListField(child=serializers.CharField(max_length=40), required=False)
+    flags = serializers.ListField(
+        child=serializers.CharField(max_length=40), required=False, help_text="Of the campaign's answer flags."
+    )
+    rewrite = serializers.CharField(
+        required=False, allow_blank=True, trim_whitespace=False, help_text="A better version of your own."
+    )
+    seen_seconds = serializers.FloatField(required=False, allow_null=True, help_text="Seconds in view.")
 
 
 class SubmissionSerializer(serializers.Serializer[None]):
@@ -71,15 +80,53 @@ class SubmissionSerializer(serializers.Serializer[None]):
     active_seconds = serializers.FloatField(required=False, allow_null=True)
     strength = serializers.IntegerField(required=False, allow_null=True, help_text="Two answers only, 1 to 4.")
     rationale = serializers.CharField(required=False, allow_blank=True, trim_whitespace=False, max_length=10_000)
+    prompt_flags = serializers.ListField(
+        child=serializers.CharField(max_length=40), required=False, help_text="Of the campaign's prompt flags."
+    )
+
+
+class FeedbackSerializer(serializers.Serializer[Any]):
+    score = serializers.FloatField(help_text="Share of the known order's pairs that you ranked the same way, 0 to 1.")
+    expected = serializers.DictField(child=serializers.IntegerField(), help_text="Answer -> rank in the known order.")
+    explanation = serializers.CharField(allow_blank=True)
+    has_qualified = serializers.BooleanField(allow_null=True, help_text="null: the attempt goes on.")
 
 
 class SubmittedSerializer(serializers.Serializer[Any]):
     ranking = serializers.UUIDField(source="ranking.public_id")
     is_repeat = serializers.BooleanField(help_text="True: it was in already, with the same content.")
+    feedback = FeedbackSerializer(allow_null=True, help_text="After a training task.")
+
+
+class NextSerializer(serializers.Serializer[None]):
+    ahead = serializers.BooleanField(default=False, help_text="A second task, beside the one that you work on.")
 
 
 class SkipSerializer(serializers.Serializer[None]):
-    reason = serializers.CharField(required=False, allow_blank=True, max_length=200)
+    reason = serializers.CharField(
+        required=False, allow_blank=True, max_length=200, help_text=f"One of {', '.join(SkipReason.values)}."
+    )
+    note = serializers.CharField(required=False, allow_blank=True, max_length=1000, help_text="In your own words.")
+
+
+class ReportSerializer(serializers.ModelSerializer[Report]):
+    id = serializers.UUIDField(source="public_id", read_only=True)
+    # The service refuses what it does not know, with the page's sentence.
+    kind = serializers.CharField(max_length=20, help_text=f"One of {', '.join(ReportKind.values)}.")
+
+    class Meta:
+        model = Report
+        fields = ["id", "kind", "text", "created_at"]
+        read_only_fields = ["created_at"]
+
+
+class OwnRankingSerializer(serializers.ModelSerializer[Ranking]):
+    id = serializers.UUIDField(source="public_id")
+    prompt = serializers.CharField(source="task.prompt.text", help_text="The message that the answers reply to.")
+
+    class Meta:
+        model = Ranking
+        fields = ["id", "prompt", "created_at", "withdrawn_at"]
 
 
 class DraftSerializer(serializers.Serializer[None]):
@@ -96,6 +143,8 @@ def lease_data(lease: Lease) -> dict[str, Any]:
         "state": lease.state,
         "expires_at": lease.expires_at,
         "guidelines": guidelines.text if guidelines else "",
+        "protocol": lease.task.campaign.protocol,
+        "questions": Questions.read(lease.task.campaign.questions).as_json(),
         "messages": lease.task.prompt.messages,
         "answers": [{"id": public_id, "text": texts[UUID(public_id)]} for public_id in lease.shown],
         "draft": lease.draft,
@@ -111,16 +160,47 @@ class Work(APIView):
 
 class WorkNext(APIView):
     @extend_schema(
-        request=None, responses={200: LeaseSerializer, 204: OpenApiResponse(description="Nothing waits for you.")}
+        request=NextSerializer,
+        responses={200: LeaseSerializer, 204: OpenApiResponse(description="Nothing waits for you.")},
     )
     def post(self, request: Request, public_id: UUID) -> Response:
-        """Claim the next task, or get the one that you hold."""
+        """Claim the next task, or get the one that you hold; ahead, the one to follow it."""
         campaign = get_work_campaign(request.user, public_id)
+        asked = NextSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
         labeler = services.labeler_for(workspace=campaign.workspace, user=person(request))
-        lease = services.claim_task(campaign=campaign, labeler=labeler)
+        lease = services.claim_task(campaign=campaign, labeler=labeler, ahead=asked.validated_data["ahead"])
         if lease is None:
             return Response(status=204)
         return Response(LeaseSerializer(lease_data(lease)).data)
+
+
+class WorkRankings(APIView):
+    @extend_schema(responses=OwnRankingSerializer(many=True))
+    def get(self, request: Request, public_id: UUID) -> Response:
+        """What you handed in and may still change, newest first, at most 50."""
+        campaign = get_work_campaign(request.user, public_id)
+        labeler = services.labeler_for(workspace=campaign.workspace, user=person(request))
+        rankings = services.recent_rankings(labeler, campaign)[:50]
+        return Response(OwnRankingSerializer(rankings, many=True).data)
+
+
+class RankingRevise(APIView):
+    @extend_schema(request=None, responses=LeaseSerializer)
+    def post(self, request: Request, public_id: UUID) -> Response:
+        """Take up a ranking of yours again; it stands until you submit the new one."""
+        ranking = get_own_ranking(request.user, public_id)
+        lease = services.revise_ranking(ranking=ranking, labeler=ranking.labeler)
+        return Response(LeaseSerializer(lease_data(lease)).data)
+
+
+class RankingWithdraw(APIView):
+    @extend_schema(request=None, responses=OwnRankingSerializer)
+    def post(self, request: Request, public_id: UUID) -> Response:
+        """Take a ranking of yours back; somebody else gets the task."""
+        ranking = get_own_ranking(request.user, public_id)
+        withdrawn = services.withdraw_ranking(ranking=ranking, labeler=ranking.labeler)
+        return Response(OwnRankingSerializer(withdrawn).data)
 
 
 class LeaseDetail(APIView):
@@ -150,8 +230,19 @@ class LeaseSkip(APIView):
         lease = get_lease(request.user, public_id)
         asked = SkipSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        lease = services.skip_task(lease=lease, reason=asked.validated_data.get("reason", ""))
+        lease = services.skip_task(lease=lease, **asked.validated_data)
         return Response(LeaseStateSerializer(lease).data)
+
+
+class LeaseReport(APIView):
+    @extend_schema(request=ReportSerializer, responses={201: ReportSerializer})
+    def post(self, request: Request, public_id: UUID) -> Response:
+        """Tell the campaign's manager that something is wrong with the task; you still hold it."""
+        lease = get_lease(request.user, public_id)
+        asked = ReportSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        report = services.report_task(lease=lease, **asked.validated_data)
+        return Response(ReportSerializer(report).data, status=201)
 
 
 class LeaseRelease(APIView):
@@ -164,7 +255,7 @@ class LeaseRelease(APIView):
 class LeaseRenew(APIView):
     @extend_schema(request=None, responses=LeaseStateSerializer)
     def post(self, request: Request, public_id: UUID) -> Response:
-        """Hold a task for another full term."""
+        """Hold a task for another full term, and the one that you fetched ahead."""
         return Response(LeaseStateSerializer(services.renew_lease(lease=get_lease(request.user, public_id))).data)
 
 

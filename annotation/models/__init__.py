@@ -15,7 +15,7 @@ from annotation.models.content import (
     TaskRole,
 )
 from annotation.models.people import Exclusion, Labeler, LabelerKind, Participation
-from annotation.models.work import Lease, Ranking, RankingItem, Report, ReportKind
+from annotation.models.work import Lease, Ranking, RankingItem, Report, ReportKind, SkipReason
 from annotation.protocols import Protocol
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "RankingItem",
     "Report",
     "ReportKind",
+    "SkipReason",
     "Split",
     "Task",
     "TaskCompletion",

@@ -100,6 +100,8 @@ class Task(PublicModel):
     overlap = models.PositiveSmallIntegerField()
     free_slots = models.SmallIntegerField()
     """Rankings still to be handed out: overlap − active leases that hold a slot − rankings that count."""
+    returned_at = models.DateTimeField(null=True)
+    """When a slot last came back or was added: labelers who are past this place look at it again."""
     is_order_fixed = models.BooleanField(default=False)
     """True: shown in `TaskCompletion.position` order (both-orders comparisons); False: shuffled for each lease."""
     archived_at = models.DateTimeField(null=True)
@@ -117,6 +119,11 @@ class Task(PublicModel):
                 fields=["campaign", "priority", "id"],
                 condition=Q(free_slots__gt=0, archived_at__isnull=True, role="work"),
                 name="task_claim",
+            ),
+            models.Index(
+                fields=["campaign", "returned_at"],
+                condition=Q(free_slots__gt=0, archived_at__isnull=True, role="work", returned_at__isnull=False),
+                name="task_returned",
             ),
             models.Index(
                 fields=["campaign", "role", "priority", "id"],

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import PublicModel, User, Workspace
 from annotation.models.campaigns import Campaign, GuidelineVersion
-from annotation.querysets import ExclusionQuerySet
+from annotation.querysets import ExclusionQuerySet, ParticipationQuerySet
 
 
 class LabelerKind(models.TextChoices):
@@ -84,12 +84,18 @@ class Participation(models.Model):
     passed_priority = models.IntegerField(null=True)
     passed_task = models.BigIntegerField(null=True)
     """The queue up to here (priority, key) holds nothing for them; null: not known. A claim looks behind it first."""
+    looked_back_at = models.DateTimeField(null=True)
+    """Of the slots that came back until then before that place, none is for them."""
     qualified_version = models.ForeignKey(GuidelineVersion, on_delete=models.SET_NULL, null=True, related_name="+")
     """The guidelines under which they qualified."""
     qualification_attempt = models.PositiveSmallIntegerField(default=0)
     """How often they have started over; the `repeat` of their leases on training tasks."""
+    attempts_before = models.PositiveSmallIntegerField(default=0)
+    """Of `qualification_attempt`, those that count no more: a manager let them try again, or the guidelines changed."""
     failed_at = models.DateTimeField(null=True)
     """When their last attempt was not enough; they get nothing until a manager lets them try again."""
+
+    objects = ParticipationQuerySet.as_manager()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["campaign", "labeler"], name="one_participation_per_campaign")]

@@ -15,11 +15,19 @@ from annotation.querysets import LeaseQuerySet, RankingQuerySet
 from annotation.states import LeaseState
 
 
+class SkipReason(models.TextChoices):
+    UNCLEAR_PROMPT = "unclear_prompt", _("The prompt is unclear")
+    NO_EXPERTISE = "no_expertise", _("I do not know enough about this")
+    UNCOMFORTABLE = "uncomfortable", _("I would rather not read this")
+    BROKEN = "broken", _("Something on the page is broken")
+    OTHER = "other", _("Another reason")
+
+
 class Lease(PublicModel):
     """A labeler's hold on one slot of a task, for minutes; a heartbeat renews it."""
 
     task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="leases")
-    labeler = models.ForeignKey(Labeler, on_delete=models.CASCADE, related_name="leases")
+    labeler = models.ForeignKey(Labeler, on_delete=models.CASCADE, related_name="leases", db_index=False)
     repeat = models.PositiveSmallIntegerField(default=0)
     """0: the first time. A planned repeat and a new attempt at a training task count on from 1."""
     takes_slot = models.BooleanField(default=True)
@@ -31,6 +39,7 @@ class Lease(PublicModel):
     """Completion public ids in the order shown to this labeler."""
     draft = models.JSONField(null=True)
     skip_reason = models.CharField(max_length=200, blank=True)
+    """A `SkipReason`; words of the labeler's own where it was skipped before there were any."""
     skip_note = models.CharField(max_length=1000, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField()
@@ -46,7 +55,9 @@ class Lease(PublicModel):
         ]
         indexes = [
             models.Index(fields=["expires_at"], condition=Q(state="active"), name="lease_expiry"),
-            models.Index(fields=["labeler", "state"], name="lease_by_labeler"),
+            models.Index(fields=["labeler"], condition=Q(state="active"), name="lease_held"),
+            # In place of one by labeler alone: a claim that asks whether they met a task could read all they did by it.
+            models.Index(fields=["labeler", "task"], name="lease_met"),
         ]
 
     def __str__(self) -> str:
@@ -59,7 +70,7 @@ class Ranking(PublicModel):
     lease = models.OneToOneField(Lease, on_delete=models.PROTECT, related_name="ranking", null=True)
     """The idempotency key of a submit; null for an imported ranking."""
     task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="rankings")
-    labeler = models.ForeignKey(Labeler, on_delete=models.PROTECT, related_name="rankings")
+    labeler = models.ForeignKey(Labeler, on_delete=models.PROTECT, related_name="rankings", db_index=False)
     repeat = models.PositiveSmallIntegerField(default=0)
     protocol = models.CharField(max_length=20, choices=Protocol)
     guideline_version = models.ForeignKey(
@@ -89,6 +100,8 @@ class Ranking(PublicModel):
                 name="one_current_ranking_per_labeler",
             )
         ]
+        # In place of one by labeler alone, as with leases.
+        indexes = [models.Index(fields=["labeler", "task"], name="ranking_met")]
 
     def __str__(self) -> str:
         return f"Ranking {self.public_id}"

@@ -12,6 +12,7 @@ from annotation.services.campaigns import (
     remove_member,
     update_campaign,
 )
+from annotation.services.claiming import claim_task
 from annotation.services.content import (
     AddedPrompts,
     NewCompletion,
@@ -22,21 +23,23 @@ from annotation.services.content import (
     create_tasks,
     split_by_hash,
 )
+from annotation.services.duplicates import distinct
 from annotation.services.importing import ImportRefused, ImportReport, import_jsonl
+from annotation.services.known_orders import Feedback, add_known_order, archive_known_order, make_known_order
 from annotation.services.labelers import exclude_labeler, labeler_for, readmit_labeler
-from annotation.services.leases import (
-    claim_task,
-    expire_leases,
-    release_lease,
-    renew_lease,
-    save_draft,
-    skip_task,
-)
+from annotation.services.leases import expire_leases, release_lease, renew_lease, save_draft, skip_task
+from annotation.services.priorities import demote_stale, order_by_disagreement
+from annotation.services.qualification import let_try_again, wave_through
+from annotation.services.quality import resolve_report, set_quality_plan
 from annotation.services.rankings import SubmitResult, lease_guidelines, submit_ranking
+from annotation.services.reports import report_task
+from annotation.services.revisions import recent_rankings, revise_ranking, withdraw_ranking
+from annotation.services.standing import set_reading
 from annotation.submission import Submission, SubmittedItem
 
 __all__ = [
     "AddedPrompts",
+    "Feedback",
     "ImportRefused",
     "ImportReport",
     "NewCompletion",
@@ -47,26 +50,41 @@ __all__ = [
     "SubmittedItem",
     "add_completions",
     "add_guideline_version",
+    "add_known_order",
     "add_member",
     "add_prompts",
     "archive_campaign",
+    "archive_known_order",
     "claim_task",
     "close_campaign",
     "create_campaign",
     "create_tasks",
+    "demote_stale",
+    "distinct",
     "exclude_labeler",
     "expire_leases",
     "import_jsonl",
     "labeler_for",
     "lease_guidelines",
+    "let_try_again",
+    "make_known_order",
     "open_campaign",
+    "order_by_disagreement",
     "readmit_labeler",
+    "recent_rankings",
     "release_lease",
     "remove_member",
     "renew_lease",
+    "report_task",
+    "resolve_report",
+    "revise_ranking",
     "save_draft",
+    "set_quality_plan",
+    "set_reading",
     "skip_task",
     "split_by_hash",
     "submit_ranking",
     "update_campaign",
+    "wave_through",
+    "withdraw_ranking",
 ]

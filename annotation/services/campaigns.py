@@ -2,49 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from accounts.errors import Conflict, IllegalTransition, Refused
 from accounts.models import AuditEvent, User, Workspace
 from accounts.text import check_text
-from annotation.models import Campaign, GuidelineVersion, Lease, MemberRole, Membership
-from annotation.services.leases import give_back
-from annotation.states import NEXT_CAMPAIGN_STATES, CampaignState, LeaseState
+from annotation.models import Campaign, GuidelineVersion, MemberRole, Membership
+from annotation.services.campaign_settings import CampaignSettings, put_settings
+from annotation.services.leases import release_all
+from annotation.states import NEXT_CAMPAIGN_STATES, CampaignState
 
-NAME_MAX_CHARACTERS = 120
 GUIDELINES_MAX_CHARACTERS = 100_000
-LIMITS = {"overlap": (1, 50), "completions_per_task": (2, 9), "lease_seconds": (30, 86_400)}
-LABELS = {
-    "overlap": gettext_lazy("Rankings per task"),
-    "completions_per_task": gettext_lazy("Answers per task"),
-    "lease_seconds": gettext_lazy("A lease in seconds"),
-}
 
 
 @transaction.atomic
 def create_campaign(
-    *,
-    workspace: Workspace,
-    by: User | None,
-    name: str,
-    guidelines: str = "",
-    overlap: int = 1,
-    completions_per_task: int = 4,
-    lease_seconds: int = 900,
+    *, workspace: Workspace, by: User | None, name: str, guidelines: str = "", **settings: Unpack[CampaignSettings]
 ) -> Campaign:
     """Create a campaign as a draft; nobody can work in it until it is opened.
 
     Also: stores the first guideline version; records `campaign.create`.
 
     Raises:
-        Refused: setting_out_of_range or the codes of `check_text`.
+        Refused: the codes of `put_settings` and `check_text`.
     """
-    numbers = {"overlap": overlap, "completions_per_task": completions_per_task, "lease_seconds": lease_seconds}
-    _check_settings({"name": name, **numbers})
-    campaign = Campaign.objects.create(workspace=workspace, name=name.strip(), created_by=by, **numbers)
+    campaign = Campaign(workspace=workspace, created_by=by)
+    put_settings(campaign, {"name": name, **settings})
+    campaign.save()
     AuditEvent.record(workspace=workspace, actor=by, verb="campaign.create", target=campaign)
     _add_guidelines(campaign, by, guidelines)
     return campaign
@@ -52,51 +40,24 @@ def create_campaign(
 
 @transaction.atomic
 def update_campaign(
-    *,
-    campaign: Campaign,
-    by: User | None,
-    name: str | None = None,
-    overlap: int | None = None,
-    completions_per_task: int | None = None,
-    lease_seconds: int | None = None,
+    *, campaign: Campaign, by: User | None, name: str | None = None, **settings: Unpack[CampaignSettings]
 ) -> Campaign:
-    """Change a campaign's settings; None leaves one as it is. Numbers count for tasks and leases made from now on.
+    """Change a campaign's settings. Numbers count for tasks and leases made from now on.
 
     Also: records `campaign.update`.
 
     Raises:
-        Refused: setting_out_of_range, campaign_archived or the codes of `check_text`.
+        Refused: campaign_archived or the codes of `put_settings`.
     """
     check_not_archived(campaign)
-    given: dict[str, str | int | None] = {
-        "name": name,
-        "overlap": overlap,
-        "completions_per_task": completions_per_task,
-        "lease_seconds": lease_seconds,
-    }
-    changes = {field: value for field, value in given.items() if value is not None}
-    _check_settings(changes)
-    for field, value in changes.items():
-        setattr(campaign, field, value)
+    given = dict(settings) if name is None else {"name": name, **settings}
+    changes = put_settings(campaign, given)
     if changes:
         campaign.save(update_fields=list(changes))
         AuditEvent.record(
             workspace=campaign.workspace, actor=by, verb="campaign.update", target=campaign, changes=changes
         )
     return campaign
-
-
-def _check_settings(values: dict[str, str | int]) -> None:
-    if "name" in values:
-        check_text(values["name"], what=_("The name"), max_characters=NAME_MAX_CHARACTERS)
-    for field, (low, high) in LIMITS.items():
-        value = values.get(field, low)
-        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise Refused(
-                _("%(field)s must be a whole number from %(low)d to %(high)d.")
-                % {"field": LABELS[field], "low": low, "high": high},
-                code="setting_out_of_range",
-            )
 
 
 def check_not_archived(campaign: Campaign) -> None:
@@ -156,8 +117,13 @@ def _move(campaign: Campaign, by: User | None, state: CampaignState) -> Campaign
 
 
 @transaction.atomic
-def add_guideline_version(*, campaign: Campaign, by: User | None, text: str) -> GuidelineVersion:
+def add_guideline_version(
+    *, campaign: Campaign, by: User | None, text: str, asks_again: bool = False
+) -> GuidelineVersion:
     """Publish new guidelines; leases claimed before keep the version they were shown.
+
+    Args:
+        asks_again: who qualified under an earlier version qualifies again, where the campaign asks for that at all.
 
     Also: records `campaign.guidelines`.
 
@@ -165,15 +131,17 @@ def add_guideline_version(*, campaign: Campaign, by: User | None, text: str) -> 
         Refused: campaign_archived or the codes of `check_text`.
     """
     check_not_archived(campaign)
-    return _add_guidelines(campaign, by, text)
+    return _add_guidelines(campaign, by, text, asks_again=asks_again)
 
 
-def _add_guidelines(campaign: Campaign, by: User | None, text: str) -> GuidelineVersion:
+def _add_guidelines(campaign: Campaign, by: User | None, text: str, *, asks_again: bool = False) -> GuidelineVersion:
     check_text(text, what=_("The guidelines"), max_characters=GUIDELINES_MAX_CHARACTERS, is_required=False)
     # Numbers are given out one at a time per campaign.
     Campaign.objects.select_for_update(no_key=True).get(pk=campaign.pk)
     number = campaign.guidelines.count() + 1
-    version = GuidelineVersion.objects.create(campaign=campaign, number=number, text=text, created_by=by)
+    version = GuidelineVersion.objects.create(
+        campaign=campaign, number=number, text=text, asks_again=asks_again, created_by=by
+    )
     AuditEvent.record(
         workspace=campaign.workspace, actor=by, verb="campaign.guidelines", target=campaign, number=number
     )
@@ -216,8 +184,7 @@ def remove_member(*, campaign: Campaign, by: User | None, user: User) -> None:
     removed, _rows = Membership.objects.filter(campaign=campaign, user=user).delete()
     if not removed:
         raise Refused(_("This person has no seat in the campaign."), code="not_a_member", status=404)
-    for lease in Lease.objects.active().filter(task__campaign=campaign, labeler__user=user).order_by("pk"):
-        give_back(lease, LeaseState.RELEASED)
+    release_all(campaign=campaign, labelers=user.labelers.filter(workspace=campaign.workspace_id))
     AuditEvent.record(
         workspace=campaign.workspace,
         actor=by,

@@ -14,8 +14,10 @@ from accounts.errors import Conflict, Refused
 from accounts.text import check_text, storable
 from annotation.answers import check_answer, check_num_answers
 from annotation.models import Campaign, Completion, FinishReason, Prompt, Purpose, Split, Task, TaskCompletion
-from annotation.prompts import Message, canonical_messages, content_sha256
+from annotation.prompts import Message, canonical_messages, checked_language, content_sha256
+from annotation.protocols import PAIRWISE
 from annotation.services.campaigns import check_not_archived
+from annotation.services.participations import look_again
 
 CATEGORY_MAX_CHARACTERS = 60
 SOURCE_MAX_CHARACTERS = 120
@@ -26,6 +28,10 @@ BATCH = 1000
 class NewPrompt:
     messages: Sequence[Message] | str
     category: str = ""
+    language: str = ""
+    """BCP 47; blank: not known."""
+    skill: str = ""
+    """What a labeler must be good at to judge it."""
     split: str | None = None
     """None: train, until `split_by_hash` says otherwise."""
 
@@ -92,7 +98,7 @@ def checked_prompt(campaign: Campaign, prompt: NewPrompt) -> Prompt:
     """An unsaved prompt, checked.
 
     Raises:
-        Refused: split_unknown and the codes of `canonical_messages` and `check_text`.
+        Refused: split_unknown, language_unknown and the codes of `canonical_messages` and `check_text`.
     """
     messages = canonical_messages(prompt.messages)
     if prompt.split is not None and prompt.split not in Split.values:
@@ -100,13 +106,29 @@ def checked_prompt(campaign: Campaign, prompt: NewPrompt) -> Prompt:
             _("The split must be one of %(splits)s.") % {"splits": ", ".join(Split.values)}, code="split_unknown"
         )
     check_text(prompt.category, what=_("The category"), max_characters=CATEGORY_MAX_CHARACTERS, is_required=False)
+    check_text(prompt.skill, what=_("The skill"), max_characters=CATEGORY_MAX_CHARACTERS, is_required=False)
     return Prompt(
         campaign=campaign,
         messages=messages,
         content_sha256=content_sha256(messages),
         split=prompt.split or Split.TRAIN,
         category=prompt.category,
+        language=checked_language(prompt.language),
+        skill=prompt.skill.strip(),
     )
+
+
+def check_pairs(campaign: Campaign, num_answers: int) -> None:
+    """Refuse a task that the campaign's protocol cannot ask.
+
+    Raises:
+        Refused: protocol_needs_two.
+    """
+    if campaign.protocol in PAIRWISE and num_answers != 2:
+        raise Refused(
+            _("This campaign asks for a choice between two answers; a task has %(num)d.") % {"num": num_answers},
+            code="protocol_needs_two",
+        )
 
 
 def check_same(found: Prompt, given: NewPrompt) -> None:
@@ -115,7 +137,7 @@ def check_same(found: Prompt, given: NewPrompt) -> None:
     Raises:
         Conflict: duplicate_conflict.
     """
-    for field in ("split", "category"):
+    for field in ("split", "category", "language", "skill"):
         value = getattr(given, field)
         if value and value != getattr(found, field):
             raise Conflict(
@@ -214,7 +236,7 @@ def create_tasks(*, campaign: Campaign, tasks: Sequence[NewTask]) -> list[Task]:
 
     Raises:
         Refused: campaign_archived, prompt_unknown, completion_unknown, too_few_answers, too_many_answers,
-            duplicate_answer, purpose_unknown, overlap_out_of_range.
+            protocol_needs_two, duplicate_answer, purpose_unknown, overlap_out_of_range.
     """
     check_not_archived(campaign)
     prompts = prompts_by_id(campaign, {str(new.prompt_id) for new in tasks})
@@ -224,7 +246,7 @@ def create_tasks(*, campaign: Campaign, tasks: Sequence[NewTask]) -> list[Task]:
     made = []
     for new in tasks:
         prompt = prompts[str(new.prompt_id)]
-        _check_answers(prompt, [known.get(str(public_id)) for public_id in new.completion_ids])
+        _check_answers(campaign, prompt, [known.get(str(public_id)) for public_id in new.completion_ids])
         made.append(new_task(campaign, prompt, new))
     stored = Task.objects.bulk_create(made, batch_size=BATCH)
     TaskCompletion.objects.bulk_create(
@@ -235,7 +257,15 @@ def create_tasks(*, campaign: Campaign, tasks: Sequence[NewTask]) -> list[Task]:
         ),
         batch_size=BATCH,
     )
+    note_new_tasks(stored)
     return stored
+
+
+def note_new_tasks(tasks: Sequence[Task]) -> None:
+    """Let labelers who are further on in the queue see the tasks that were put in before their place."""
+    if tasks:
+        first = min(tasks, key=lambda task: (task.priority, task.pk))
+        look_again(campaign_id=first.campaign_id, priority=first.priority, task_id=first.pk)
 
 
 def new_task(campaign: Campaign, prompt: Prompt, new: NewTask) -> Task:
@@ -253,6 +283,8 @@ def new_task(campaign: Campaign, prompt: Prompt, new: NewTask) -> Task:
         campaign=campaign,
         prompt=prompt,
         purpose=new.purpose,
+        language=prompt.language,
+        skill=prompt.skill,
         priority=new.priority,
         overlap=overlap,
         free_slots=overlap,
@@ -260,8 +292,9 @@ def new_task(campaign: Campaign, prompt: Prompt, new: NewTask) -> Task:
     )
 
 
-def _check_answers(prompt: Prompt, answers: Sequence[Completion | None]) -> None:
+def _check_answers(campaign: Campaign, prompt: Prompt, answers: Sequence[Completion | None]) -> None:
     check_num_answers(len(answers))
+    check_pairs(campaign, len(answers))
     if any(answer is None or answer.prompt_id != prompt.pk for answer in answers):
         raise Refused(_("A task names an answer that its prompt does not have."), code="completion_unknown")
     if len({answer.pk for answer in answers if answer is not None}) < len(answers):

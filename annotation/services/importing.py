@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -26,10 +26,21 @@ from annotation.models import (
     RankingItem,
     Task,
     TaskCompletion,
+    TaskRole,
 )
 from annotation.prompts import content_sha256
 from annotation.services.campaigns import check_not_archived
-from annotation.services.content import BATCH, NewPrompt, NewTask, check_same, checked_prompt, new_task
+from annotation.services.content import (
+    BATCH,
+    NewPrompt,
+    NewTask,
+    check_pairs,
+    check_same,
+    checked_prompt,
+    new_task,
+    note_new_tasks,
+)
+from annotation.services.known_orders import import_known_orders
 from annotation.submission import Submission, SubmittedItem, body_sha256
 
 
@@ -65,7 +76,10 @@ class Ranked(NamedTuple):
 
 @transaction.atomic
 def import_jsonl(*, campaign: Campaign, by: User | None, lines: Iterable[bytes] | bytes) -> ImportReport:
-    """Add what the file holds: `{"prompt", "category"?, "split"?, "completions"?, "rankings"?}` on each line.
+    """Add what the file holds: each line `{"prompt", "category"?, "language"?, "skill"?, "split"?, "completions"?,
+    "rankings"?}`.
+
+    A line with `"role": "gold" | "training", "gold": {"ranks", "explanation"?}` is a task with a known order.
 
     Also: lines with answers become tasks to collect preferences on; rankings that come along, by labelers of the kind
     `imported`, count towards their overlap; records `campaign.import`.
@@ -81,10 +95,12 @@ def import_jsonl(*, campaign: Campaign, by: User | None, lines: Iterable[bytes] 
     read = read_lines(lines, faults)
     if not read and not faults.num:
         raise Refused(_("The file holds no line to import."), code="import_empty")
+    _check_protocol(campaign, read, faults)
     prompts, num_prompts = _store_prompts(campaign, read, faults)
     _refuse(faults)
     answers, num_completions = _store_completions(read, prompts)
-    tasks, num_tasks = _store_tasks(campaign, read, prompts, answers)
+    tasks, num_tasks = _store_tasks(campaign, [line for line in read if line.gold is None], prompts, answers)
+    num_tasks += import_known_orders(campaign=campaign, by=by, lines=read, answers=answers, faults=faults)
     said = [
         Ranked(line, tasks[line.number], answers[line.number], ranking) for line in read for ranking in line.rankings
     ]
@@ -95,6 +111,14 @@ def import_jsonl(*, campaign: Campaign, by: User | None, lines: Iterable[bytes] 
         workspace=campaign.workspace, actor=by, verb="campaign.import", target=campaign, **report._asdict()
     )
     return report
+
+
+def _check_protocol(campaign: Campaign, lines: Sequence[Line], faults: Faults) -> None:
+    for line in lines:
+        try:
+            check_pairs(campaign, len(line.answers) or 2)
+        except Refused as refused:
+            faults.add(line.number, refused)
 
 
 def _refuse(faults: Faults) -> None:
@@ -109,7 +133,13 @@ def _store_prompts(campaign: Campaign, lines: Sequence[Line], faults: Faults) ->
     known = {prompt.content_sha256: prompt for prompt in campaign.prompts.filter(content_sha256__in=set(shas.values()))}
     new: list[Prompt] = []
     for line in lines:
-        given = NewPrompt(messages=line.messages, category=line.category, split=line.split)
+        given = NewPrompt(
+            messages=line.messages,
+            category=line.category,
+            language=line.language,
+            skill=line.skill,
+            split=line.split,
+        )
         sha = shas[line.number]
         if sha not in known:
             known[sha] = checked_prompt(campaign, given)
@@ -162,6 +192,7 @@ def _store_tasks(
     """The task of each line with answers by line number, and how many are new; the same answers are the same task."""
     asked = {prompts[line.number].pk for line in lines if line.answers}
     stored = Task.objects.not_archived().filter(campaign=campaign, prompt__in=asked, purpose=Purpose.COLLECT)
+    stored = stored.filter(role=TaskRole.WORK)
     known = {
         frozenset(item.completion_id for item in task.items.all()): task
         for task in stored.prefetch_related("items").order_by("-pk")
@@ -186,6 +217,7 @@ def _store_tasks(
         ),
         batch_size=BATCH,
     )
+    note_new_tasks([task for task, _answers in new])
     return tasks, len(new)
 
 
@@ -211,7 +243,8 @@ def _store_rankings(campaign: Campaign, said: Sequence[Ranked], faults: Faults) 
             known[ranked.task.pk, labeler.pk] = sha
             new.append((_ranking(campaign, labeler, ranked, sha), ranked))
     if not faults.num:
-        _write_rankings(new)
+        aside = campaign.exclusions.in_force().values_list("labeler", flat=True)
+        _write_rankings(new, set(aside))
     return len(new)
 
 
@@ -249,7 +282,8 @@ def _ranking(campaign: Campaign, labeler: Labeler, ranked: Ranked, sha: str) -> 
     )
 
 
-def _write_rankings(new: Sequence[tuple[Ranking, Ranked]]) -> None:
+def _write_rankings(new: Sequence[tuple[Ranking, Ranked]], aside: Container[int]) -> None:
+    """Store rankings; those of labelers who are set aside take no slots."""
     Ranking.objects.bulk_create([ranking for ranking, _ranked in new], batch_size=BATCH)
     RankingItem.objects.bulk_create(
         (
@@ -261,7 +295,8 @@ def _write_rankings(new: Sequence[tuple[Ranking, Ranked]]) -> None:
     )
     counts: dict[int, int] = defaultdict(int)
     for ranking, _ranked in new:
-        counts[ranking.task_id] += 1
+        if ranking.labeler_id not in aside:
+            counts[ranking.task_id] += 1
     _use_slots(counts)
 
 

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from django.db import transaction
+from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.errors import Conflict, Refused
 from accounts.models import AuditEvent, User, Workspace
+from accounts.statements import Given, Statement
 from accounts.text import check_text
-from annotation.models import Campaign, Exclusion, Labeler, LabelerKind
-from annotation.services.campaigns import NAME_MAX_CHARACTERS
+from annotation.models import Campaign, Exclusion, Labeler, LabelerKind, Participation, Ranking, Task, TaskRole
+from annotation.services.campaign_settings import NAME_MAX_CHARACTERS
+from annotation.services.participations import lock_participation
 
 REASON_MAX_CHARACTERS = 500
+
+PERSONS_LABELER = Statement(lambda: Labeler.objects.filter(workspace=Given("workspace"), user=Given("user")))
 
 
 def labeler_for(*, workspace: Workspace, user: User) -> Labeler:
     """The labeler who stands for a person in a workspace; made when they first work there."""
+    known = PERSONS_LABELER.first(workspace=workspace.pk, user=user.pk)
+    if known is not None:
+        return known
     labeler, _created = Labeler.objects.get_or_create(
         workspace=workspace, user=user, defaults={"kind": LabelerKind.HUMAN, "name": str(user)[:NAME_MAX_CHARACTERS]}
     )
@@ -31,7 +39,7 @@ def exclude_labeler(*, campaign: Campaign, labeler: Labeler, by: User | None, re
     Nothing is deleted; snapshots and models made before stay as they are. A seat is taken away by `remove_member`.
     An archived campaign allows it too: its rankings do not change, only what is made of them.
 
-    Also: records `campaign.labeler_exclude`.
+    Also: the slots of their rankings go back to the queue, for others; records `campaign.labeler_exclude`.
 
     Raises:
         Refused: labeler_unknown (404), labeler_excluded (409) or the codes of `check_text`.
@@ -43,6 +51,7 @@ def exclude_labeler(*, campaign: Campaign, labeler: Labeler, by: User | None, re
     )
     if not is_new:
         raise Conflict(_("%(name)s is set aside already.") % {"name": labeler}, code="labeler_excluded")
+    _reopen_slots(campaign, labeler)
     AuditEvent.record(
         workspace=campaign.workspace,
         actor=by,
@@ -58,7 +67,8 @@ def exclude_labeler(*, campaign: Campaign, labeler: Labeler, by: User | None, re
 def readmit_labeler(*, campaign: Campaign, labeler: Labeler, by: User | None) -> Exclusion:
     """Let a labeler's rankings count again.
 
-    Also: records `campaign.labeler_readmit`.
+    Also: they take up free slots of their tasks; where others have filled them, the task's overlap grows; records
+    `campaign.labeler_readmit`.
 
     Raises:
         Refused: labeler_unknown (404) or labeler_not_excluded (409).
@@ -69,6 +79,7 @@ def readmit_labeler(*, campaign: Campaign, labeler: Labeler, by: User | None) ->
         raise Conflict(_("%(name)s is not set aside.") % {"name": labeler}, code="labeler_not_excluded")
     exclusion.lifted_by, exclusion.lifted_at = by, timezone.now()
     exclusion.save(update_fields=["lifted_by", "lifted_at"])
+    _fill_slots(campaign, labeler)
     AuditEvent.record(
         workspace=campaign.workspace,
         actor=by,
@@ -83,4 +94,31 @@ def _lock(campaign: Campaign, labeler: Labeler) -> None:
     """One change at a time, and none while a snapshot is frozen."""
     if labeler.workspace_id != campaign.workspace_id:
         raise Refused(_("There is no such labeler in this workspace."), code="labeler_unknown", status=404)
-    Campaign.objects.select_for_update().get(pk=campaign.pk)
+    Campaign.objects.select_for_update(no_key=True).get(pk=campaign.pk)
+    # Nor while they hand something in.
+    lock_participation(campaign_id=campaign.pk, labeler_id=labeler.pk)
+
+
+def is_set_aside(standing: Participation) -> bool:
+    """Whether the labeler's rankings count for nothing now; exact while their standing is locked."""
+    in_force = Exclusion.objects.in_force().filter(campaign=standing.campaign_id, labeler=standing.labeler_id)
+    return in_force.exists()
+
+
+def _ranked_tasks(campaign: Campaign, labeler: Labeler) -> list[tuple[int, int]]:
+    """Key and free slots of the tasks whose slots the labeler's rankings take, locked in the order of their keys."""
+    said = Ranking.objects.current().filter(task=OuterRef("pk"), labeler=labeler, repeat=0)
+    tasks = Task.objects.not_archived().filter(campaign=campaign, role=TaskRole.WORK).filter(Exists(said))
+    locked = tasks.select_for_update(no_key=True, of=("self",)).order_by("pk")
+    return list(locked.values_list("pk", "free_slots"))
+
+
+def _reopen_slots(campaign: Campaign, labeler: Labeler) -> None:
+    tasks = Task.objects.filter(pk__in=[task for task, _free in _ranked_tasks(campaign, labeler)])
+    tasks.update(free_slots=F("free_slots") + 1, returned_at=timezone.now())
+
+
+def _fill_slots(campaign: Campaign, labeler: Labeler) -> None:
+    ranked = _ranked_tasks(campaign, labeler)
+    Task.objects.filter(pk__in=[task for task, free in ranked if free]).update(free_slots=F("free_slots") - 1)
+    Task.objects.filter(pk__in=[task for task, free in ranked if not free]).update(overlap=F("overlap") + 1)

@@ -1,14 +1,15 @@
-"""The queue: a task's slots are handed out as leases and come back, one conditional UPDATE each.
+"""Leases: how a labeler holds a task for a while and how its slot comes back, each time by one conditional UPDATE.
 
-`free_slots` is the count of slots that nobody holds: overlap − active leases − rankings. Locks are taken in one
-order, labeler, lease, task, so that no two of these functions can wait for each other.
+A task's `free_slots` is the count of slots that nobody holds: overlap − active leases that take a slot − rankings that
+count. Locks are taken in one order, so that no two of the queue's functions can wait for each other: campaign (where it
+is locked at all), participation, lease, task; several rows of a kind by their keys. Every lock is NO KEY: foreign keys
+are checked at commit, after all others, and would wait for a full one. `claiming` hands leases out.
 """
 
 from __future__ import annotations
 
-import hashlib
-import random
 from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,86 +21,41 @@ from django.utils.translation import gettext as _
 
 from accounts.errors import Conflict, Refused
 from accounts.text import check_json, check_text
-from annotation.models import Campaign, Labeler, Lease, Task
-from annotation.states import NEXT_LEASE_STATES, LeaseState
+from annotation.models import Campaign, Labeler, Lease, Participation, SkipReason, Task
+from annotation.services.participations import lock_participation
+from annotation.states import NEXT_LEASE_STATES, CampaignState, LeaseState
 
-REASON_MAX_CHARACTERS = 200
-
-
-def claim_task(
-    *, campaign: Campaign, labeler: Labeler, purpose: str | None = None, now: datetime | None = None
-) -> Lease | None:
-    """Hand the labeler their next task, or the one they hold already; None when nothing is left for them.
-
-    Also: leases of this campaign that ran out are ended where that frees a slot.
-
-    Raises:
-        Refused: campaign_closed.
-    """
-    now = now or timezone.now()
-    check_open(campaign)
-    lease = _claim(campaign, labeler, purpose, now)
-    if lease is None and _expire(now, campaign=campaign):
-        lease = _claim(campaign, labeler, purpose, now)
-    return lease
+NOTE_MAX_CHARACTERS = 1000
 
 
 def check_open(campaign: Campaign) -> None:
-    """Refuse work in a campaign that is a draft, closed or archived by now.
+    """Refuse work in a campaign that is a draft, closed or archived.
 
     Raises:
         Conflict: campaign_closed.
     """
-    if not Campaign.objects.open().filter(pk=campaign.pk).exists():
+    if campaign.state != CampaignState.OPEN:
         raise Conflict(_("This campaign is not open; ask its manager to open it."), code="campaign_closed")
 
 
-@transaction.atomic
-def _claim(campaign: Campaign, labeler: Labeler, purpose: str | None, now: datetime) -> Lease | None:
-    # One claim at a time per labeler: two tabs get the same lease.
-    Labeler.objects.select_for_update(no_key=True).get(pk=labeler.pk)
-    tasks = Task.objects.filter(campaign=campaign)
-    if purpose is not None:
-        tasks = tasks.filter(purpose=purpose)
-    held = Lease.objects.active().filter(labeler=labeler, task__in=tasks)
-    lease = held.select_for_update(of=("self",)).order_by("pk").first()
-    expires_at = now + timedelta(seconds=campaign.lease_seconds)
-    if lease is not None:
-        # Not beyond its end by accident: whoever asks again is still at work.
-        lease.expires_at = expires_at
-        lease.save(update_fields=["expires_at"])
-        return lease
-    offered = tasks.open().not_ranked_by(labeler).in_queue_order()
-    # Others' rows are stepped over; only when all that is left is locked by somebody is it worth waiting for.
-    task = (
-        offered.select_for_update(skip_locked=True, no_key=True).first()
-        or offered.select_for_update(no_key=True).first()
-    )
-    if task is None or not Task.objects.filter(pk=task.pk, free_slots__gt=0).update(free_slots=F("free_slots") - 1):
-        return None
-    return Lease.objects.create(task=task, labeler=labeler, shown=shown_order(task, labeler), expires_at=expires_at)
-
-
-def shown_order(task: Task, labeler: Labeler) -> list[str]:
-    """Public ids of the task's answers in the order for this labeler.
-
-    Shuffled by what is shown and who looks: a repeated simulation sees the same order, and no source has a place.
-    """
-    answers = list(task.items.order_by("position").values_list("completion__public_id", "completion__text"))
-    if not task.is_order_fixed:
-        texts = "\0".join(text for _public_id, text in answers)
-        key = f"{labeler.kind}|{labeler.name}|{task.prompt.content_sha256}|{texts}"
-        random.Random(hashlib.sha256(key.encode()).hexdigest()).shuffle(answers)
-    return [str(public_id) for public_id, _text in answers]
+def lock_standing(lease: Lease) -> Participation:
+    """The standing of the lease's labeler in its campaign, locked: two tabs take turns."""
+    return lock_participation(campaign_id=lease.task.campaign_id, labeler_id=lease.labeler_id)
 
 
 def give_back(lease: Lease, state: LeaseState, **columns: Any) -> bool:
     """End an active lease and free its slot; False when it was not active any more. Call it inside a transaction."""
     held = Lease.objects.filter(pk=lease.pk, state__in=before(state))
     ended = held.update(state=state, ended_at=timezone.now(), **columns)
-    if ended:
-        Task.objects.filter(pk=lease.task_id).update(free_slots=F("free_slots") + 1)
+    if ended and lease.takes_slot:
+        return_slots({lease.task_id: 1})
     return bool(ended)
+
+
+def return_slots(counts: dict[int, int]) -> None:
+    """Free so many slots of each task, in the order of their keys."""
+    for task_id, num in sorted(counts.items()):
+        Task.objects.filter(pk=task_id).update(free_slots=F("free_slots") + num, returned_at=timezone.now())
 
 
 def before(state: LeaseState) -> list[str]:
@@ -109,40 +65,55 @@ def before(state: LeaseState) -> list[str]:
 
 @transaction.atomic
 def renew_lease(*, lease: Lease) -> Lease:
-    """Hold an active lease for another full term, counted from now: the heartbeat of an open page.
+    """Hold a lease for another full term, counted from now: the heartbeat of an open page.
+
+    Also: renews the labeler's other active leases in the campaign; a task that waits behind the page is held with it.
 
     Raises:
         Conflict: lease_over.
     """
-    expires_at = timezone.now() + timedelta(seconds=lease.task.campaign.lease_seconds)
-    _require(Lease.objects.active().filter(pk=lease.pk).update(expires_at=expires_at))
+    campaign = lock_standing(lease).campaign
+    expires_at = timezone.now() + timedelta(seconds=campaign.lease_seconds)
+    Lease.objects.active().filter(labeler=lease.labeler_id, task__campaign=campaign).update(expires_at=expires_at)
     lease.refresh_from_db(fields=["expires_at", "state"])
+    _require(lease.state == LeaseState.ACTIVE)
     return lease
 
 
 @transaction.atomic
 def release_lease(*, lease: Lease) -> Lease:
-    """Give a task back; it may be offered to the same labeler again.
+    """Give a task back; it may be offered to the same labeler again. A ranking that was taken up again stands.
 
     Raises:
         Conflict: lease_over.
     """
+    lock_standing(lease)
     _require(give_back(lease, LeaseState.RELEASED))
     lease.refresh_from_db(fields=["state", "ended_at"])
     return lease
 
 
 @transaction.atomic
-def skip_task(*, lease: Lease, reason: str = "") -> Lease:
-    """Give a task back for others; this labeler does not see it again.
+def skip_task(*, lease: Lease, reason: str = "", note: str = "") -> Lease:
+    """Give a task back for others; this labeler does not see it again. A ranking that was taken up again stands.
+
+    Args:
+        reason: a `SkipReason`, or empty.
+        note: the labeler's own words.
 
     Raises:
         Conflict: lease_over.
-        Refused: the codes of `check_text`.
+        Refused: skip_reason_unknown or the codes of `check_text`.
     """
-    check_text(reason, what=_("The reason"), max_characters=REASON_MAX_CHARACTERS, is_required=False)
-    _require(give_back(lease, LeaseState.SKIPPED, skip_reason=reason))
-    lease.refresh_from_db(fields=["state", "ended_at", "skip_reason"])
+    if reason and reason not in SkipReason.values:
+        raise Refused(
+            _("A task is skipped for one of these reasons: %(reasons)s.") % {"reasons": ", ".join(SkipReason.values)},
+            code="skip_reason_unknown",
+        )
+    check_text(note, what=_("The note"), max_characters=NOTE_MAX_CHARACTERS, is_required=False)
+    lock_standing(lease)
+    _require(give_back(lease, LeaseState.SKIPPED, skip_reason=reason, skip_note=note))
+    lease.refresh_from_db(fields=["state", "ended_at", "skip_reason", "skip_note"])
     return lease
 
 
@@ -167,19 +138,34 @@ def _require(moved: int | bool) -> None:
         raise Conflict(_("Your time on this task is over; take the next one."), code="lease_over")
 
 
+def release_all(*, campaign: Campaign, labelers: Iterable[Labeler]) -> None:
+    """Give back whatever these labelers hold in the campaign. Call it inside a transaction."""
+    for labeler in sorted(labelers, key=lambda labeler: labeler.pk):
+        lock_participation(campaign_id=campaign.pk, labeler_id=labeler.pk)
+        held = Lease.objects.active().filter(task__campaign=campaign, labeler=labeler)
+        rows = held.select_for_update(of=("self",), no_key=True).order_by("pk")
+        _end(list(rows), LeaseState.RELEASED, timezone.now())
+
+
 def expire_leases() -> int:
     """End the leases that ran out and free their slots; returns how many."""
-    return _expire(timezone.now())
+    return expire_due(now=timezone.now())
 
 
 @transaction.atomic
-def _expire(now: datetime, campaign: Campaign | None = None) -> int:
+def expire_due(*, now: datetime, campaign: Campaign | None = None) -> int:
+    """End the leases that ran out by `now`, of all campaigns or of one, and free their slots; returns how many."""
     due = Lease.objects.active().filter(expires_at__lte=now)
     if campaign is not None:
         due = due.filter(task__campaign=campaign)
-    leases = list(due.select_for_update(skip_locked=True, of=("self",)).order_by("pk"))
-    Lease.objects.filter(pk__in=[lease.pk for lease in leases]).update(state=LeaseState.EXPIRED, ended_at=now)
-    # In the order of their keys, as every other function that locks more than one task.
-    for task_id, num in sorted(Counter(lease.task_id for lease in leases).items()):
-        Task.objects.filter(pk=task_id).update(free_slots=F("free_slots") + num)
+    rows = due.only("pk", "task_id", "takes_slot").select_for_update(skip_locked=True, of=("self",), no_key=True)
+    leases = list(rows.order_by("pk"))
+    _end(leases, LeaseState.EXPIRED, now)
     return len(leases)
+
+
+def _end(leases: list[Lease], state: LeaseState, now: datetime) -> None:
+    """End leases that are active and locked."""
+    if leases:
+        Lease.objects.filter(pk__in=[lease.pk for lease in leases]).update(state=state, ended_at=now)
+        return_slots(Counter(lease.task_id for lease in leases if lease.takes_slot))

@@ -5,22 +5,37 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.errors import Conflict
 from accounts.models import AuditEvent
-from annotation.models import Completion, GuidelineVersion, Labeler, Lease, Ranking, RankingItem, Task
-from annotation.services.leases import before
+from accounts.statements import Given, Statement
+from annotation.models import Campaign, Completion, GuidelineVersion, Lease, Participation, Ranking, RankingItem, Task
+from annotation.protocols import Questions
+from annotation.quality import QualityPlan
+from annotation.services.choosing import Feedback, note_submitted
+from annotation.services.labelers import is_set_aside
+from annotation.services.leases import before, lock_standing, return_slots
+from annotation.services.overlap import grow_overlap
 from annotation.states import CampaignState, LeaseState
 from annotation.submission import Submission, as_json, body_sha256, checked
+
+GUIDELINES = Statement(
+    # The newest of that time, or the oldest of all.
+    lambda: GuidelineVersion.objects.filter(
+        Q(created_at__lte=Given("at")) | Q(number=1), campaign=Given("campaign")
+    ).order_by("-number")[:1]
+)
 
 
 class SubmitResult(NamedTuple):
     ranking: Ranking
     is_repeat: bool
     """True: this lease's ranking was in already, with the same content."""
+    feedback: Feedback | None = None
+    """Of a training task, when it is handed in the first time."""
 
 
 class _Late(Conflict):
@@ -32,13 +47,15 @@ def submit_ranking(*, lease: Lease, submission: Submission) -> SubmitResult:
 
     An expired lease still counts while the task has a free slot; otherwise the work is kept as the lease's draft.
 
-    Also: ends the lease; records `ranking.submit` for people.
+    Also: ends the lease; replaces the ranking that was taken up again, if any; may ask for one more labeler where the
+    campaign's overlap adapts; records `ranking.submit` or `ranking.revise` for people.
 
     Raises:
         Refused: ranking_incomplete, ranking_duplicate, ranking_foreign_completion and the other codes of `checked`.
         Conflict: idempotency_conflict, lease_expired_no_slot, lease_over, campaign_closed.
     """
-    said = checked(submission, lease.shown)
+    campaign = lease.task.campaign
+    said = checked(submission, lease.shown, protocol=campaign.protocol, questions=Questions.read(campaign.questions))
     try:
         return _submit(lease, said)
     except _Late:
@@ -49,23 +66,25 @@ def submit_ranking(*, lease: Lease, submission: Submission) -> SubmitResult:
 
 @transaction.atomic
 def _submit(lease: Lease, said: Submission) -> SubmitResult:
-    Labeler.objects.select_for_update(no_key=True).get(pk=lease.labeler_id)
-    held = (
-        Lease.objects.select_for_update(of=("self",), no_key=True)
-        .select_related("task__campaign__workspace", "labeler__user")
-        .get(pk=lease.pk)
-    )
-    if held.state == LeaseState.SUBMITTED:
-        return _repeat(held, said)
-    _take_slot(held)
-    ended = Lease.objects.filter(pk=held.pk, state__in=before(LeaseState.SUBMITTED))
-    ended.update(state=LeaseState.SUBMITTED, ended_at=timezone.now(), draft=None)
-    ranking = _store(held, said)
-    if held.labeler.user is not None:
-        AuditEvent.record(
-            workspace=held.task.campaign.workspace, actor=held.labeler.user, verb="ranking.submit", target=ranking
-        )
-    return SubmitResult(ranking, is_repeat=False)
+    standing = lock_standing(lease)
+    campaign = standing.campaign
+    if campaign.state == CampaignState.ARCHIVED or not _end(lease, LeaseState.ACTIVE):
+        held = Lease.objects.select_for_update(of=("self",), no_key=True).get(pk=lease.pk)
+        if held.state == LeaseState.SUBMITTED:
+            return _repeat(held, said)
+        _take_slot(held, campaign)
+        _end(held, LeaseState.EXPIRED)
+    ranking = _store(lease, said, campaign)
+    feedback = note_submitted(lease, ranking, standing, QualityPlan.read(campaign.quality))
+    _record(ranking, lease)
+    _settle_slots(lease, standing)
+    return SubmitResult(ranking, is_repeat=False, feedback=feedback)
+
+
+def _end(lease: Lease, state: LeaseState) -> bool:
+    """Mark a lease in this state as submitted; False when it is in another."""
+    held = Lease.objects.filter(pk=lease.pk, state=state)
+    return bool(held.update(state=LeaseState.SUBMITTED, ended_at=timezone.now(), draft=None))
 
 
 def _repeat(lease: Lease, said: Submission) -> SubmitResult:
@@ -77,60 +96,63 @@ def _repeat(lease: Lease, said: Submission) -> SubmitResult:
     return SubmitResult(ranking, is_repeat=True)
 
 
-def _take_slot(lease: Lease) -> None:
-    """Make sure that the ranking to come has a slot: the lease's own, or for a late one a free one.
+def _take_slot(lease: Lease, campaign: Campaign) -> None:
+    """Make sure that there is a place for late work: a slot, or for a revision the ranking that it replaces.
 
     Raises:
         Conflict: lease_over, campaign_closed, lease_expired_no_slot; the work is kept as a draft.
     """
-    kept = _("What you entered is kept as a draft.")
-    state = lease.task.campaign.state
-    if state == CampaignState.ARCHIVED or (state != CampaignState.OPEN and lease.state != LeaseState.ACTIVE):
-        raise _Late(
-            f"{_('This campaign is closed; ask its manager to reopen it.')} {kept}",
-            code="campaign_closed",
-            details={"draft_kept": True},
-        )
-    if lease.state == LeaseState.ACTIVE:
-        return
-    if lease.state not in before(LeaseState.SUBMITTED) or _has_ranked(lease):
-        raise _Late(
-            f"{_('Your time on this task is over; take the next one.')} {kept}",
-            code="lease_over",
-            details={"draft_kept": True},
-        )
+    if campaign.state == CampaignState.ARCHIVED or (
+        campaign.state != CampaignState.OPEN and lease.state != LeaseState.ACTIVE
+    ):
+        raise _late(_("This campaign is closed; ask its manager to reopen it."), "campaign_closed")
+    if lease.state not in before(LeaseState.SUBMITTED) or not _has_place(lease):
+        raise _late(_("Your time on this task is over; take the next one."), "lease_over")
     # The labeler may have been given the same task again meanwhile: then that lease's slot is theirs.
     again = Lease.objects.active().filter(task=lease.task_id, labeler=lease.labeler_id, repeat=lease.repeat)
-    if again.update(state=LeaseState.RELEASED, ended_at=timezone.now()):
+    if again.update(state=LeaseState.RELEASED, ended_at=timezone.now()) or not lease.takes_slot:
         return
     open_task = Task.objects.open().filter(pk=lease.task_id)
     if not open_task.update(free_slots=F("free_slots") - 1):
-        raise _Late(
-            f"{_('Your time on this task ran out and others have taken its place.')} {kept}",
-            code="lease_expired_no_slot",
-            details={"draft_kept": True},
-        )
+        raise _late(_("Your time on this task ran out and others have taken its place."), "lease_expired_no_slot")
 
 
-def _has_ranked(lease: Lease) -> bool:
-    said = Ranking.objects.current().filter(task=lease.task_id, labeler=lease.labeler_id, repeat=lease.repeat)
-    return said.exists()
+def _late(why: str, code: str) -> _Late:
+    return _Late(f"{why} {_('What you entered is kept as a draft.')}", code=code, details={"draft_kept": True})
 
 
-def _store(lease: Lease, said: Submission) -> Ranking:
+def _has_place(lease: Lease) -> bool:
+    """Whether the labeler has not ranked the task before, or has taken up just that ranking again and it stands."""
+    if lease.revises_id is not None:
+        return Ranking.objects.current().filter(pk=lease.revises_id).exists()
+    return not Ranking.objects.filter(task=lease.task_id, labeler=lease.labeler_id, repeat=lease.repeat).exists()
+
+
+def _store(lease: Lease, said: Submission, campaign: Campaign) -> Ranking:
+    revised = Ranking.objects.filter(pk=lease.revises_id or 0)
+    # Of a person's rankings of a task one is current: the old one steps aside before the new one is there.
+    is_revision = bool(lease.revises_id) and revised.update(withdrawn_at=timezone.now())
     ranking = Ranking.objects.create(
         lease=lease,
         task=lease.task,
         labeler=lease.labeler,
         repeat=lease.repeat,
-        protocol=lease.task.campaign.protocol,
+        protocol=campaign.protocol,
         guideline_version=lease_guidelines(lease),
         active_seconds=said.active_seconds,
         strength=said.strength,
         none_acceptable=said.none_acceptable,
         rationale=said.rationale,
+        prompt_flags=list(said.prompt_flags),
         body_sha256=body_sha256(said),
     )
+    if is_revision:
+        revised.update(superseded_by=ranking, withdrawn_at=None)
+    _store_items(ranking, lease, said)
+    return ranking
+
+
+def _store_items(ranking: Ranking, lease: Lease, said: Submission) -> None:
     keys = dict(Completion.objects.filter(public_id__in=lease.shown).values_list("public_id", "pk"))
     by_text = {str(public_id): key for public_id, key in keys.items()}
     RankingItem.objects.bulk_create(
@@ -142,14 +164,37 @@ def _store(lease: Lease, said: Submission) -> Ranking:
             unrankable_reason=item.unrankable_reason,
             rating=item.rating,
             flags=list(item.flags),
+            seen_seconds=item.seen_seconds,
+            rewrite=_rewritten(lease, item.rewrite) if item.rewrite else None,
         )
         for position, item in enumerate(said.items)
     )
-    return ranking
+
+
+def _record(ranking: Ranking, lease: Lease) -> None:
+    if lease.labeler.user is not None:
+        verb = "ranking.submit" if lease.revises_id is None else "ranking.revise"
+        AuditEvent.record(workspace=lease.task.campaign.workspace, actor=lease.labeler.user, verb=verb, target=ranking)
+
+
+def _settle_slots(lease: Lease, standing: Participation) -> None:
+    """Last of all, as it locks the task: what the ranking means for the task's other slots."""
+    if not lease.takes_slot and (lease.revises_id is None or lease.repeat):
+        return
+    if is_set_aside(standing):
+        if lease.takes_slot:
+            return_slots({lease.task_id: 1})
+    elif standing.campaign.overlap_max is not None:
+        grow_overlap(task_id=lease.task_id, at_most=standing.campaign.overlap_max)
+
+
+def _rewritten(lease: Lease, text: str) -> Completion:
+    """A labeler's better version as an answer of its own; the labeler is locked, so its number is free."""
+    source = f"human:{lease.labeler.public_id}"
+    index = Completion.objects.filter(prompt=lease.task.prompt_id, source=source).count()
+    return Completion.objects.create(prompt_id=lease.task.prompt_id, text=text, source=source, sample_index=index)
 
 
 def lease_guidelines(lease: Lease) -> GuidelineVersion | None:
     """The guidelines that stood when the lease was handed out: those on the labeler's screen and on the ranking."""
-    versions = GuidelineVersion.objects.filter(campaign=lease.task.campaign_id)
-    shown = versions.filter(created_at__lte=lease.created_at).order_by("-number").first()
-    return shown or versions.order_by("number").first()
+    return GUIDELINES.first(campaign=lease.task.campaign_id, at=lease.created_at)

@@ -17,6 +17,7 @@ from annotation.api.urls import urlpatterns
 from annotation.models import Campaign, Completion, Lease, Membership, Prompt, Ranking, Task
 from annotation.services import add_completions, claim_task, submit_ranking
 from annotation.services.content import NewCompletion
+from annotation.tests import test_quality_api
 from tests.cast import Cast, api, make_campaign, make_prompt, make_task, rank_task, submission
 
 ROLES = ("owner", "manager", "researcher", "alice", "charlie", None)
@@ -33,7 +34,8 @@ class Scene:
     def urls(self) -> dict[str, str]:
         campaign = f"/api/v1/campaigns/{self.campaign.public_id}/"
         lease = f"/api/v1/leases/{self.lease.public_id}/"
-        return {"campaign": campaign, "lease": lease, "work": f"/api/v1/work/{self.campaign.public_id}/next/"}
+        work = f"/api/v1/work/{self.campaign.public_id}/"
+        return {"campaign": campaign, "lease": lease, "work": f"{work}next/", "rankings": f"{work}rankings/"}
 
     def user(self, role: str | None) -> User | None:
         return getattr(self.cast, role) if role else None
@@ -110,7 +112,8 @@ def test_a_seat_is_taken_away_by_managers_only(scene: Scene) -> None:
         ("post", "renew/", None),
         ("put", "draft/", {"draft": {"a": 1}}),
         ("post", "submit/", {"items": []}),
-        ("post", "skip/", {"reason": "no"}),
+        ("post", "report/", {"kind": "broken"}),
+        ("post", "skip/", {"reason": "broken"}),
         ("post", "release/", None),
     ],
 )
@@ -121,7 +124,7 @@ def test_a_lease_is_its_labelers_alone(scene: Scene, method: str, path: str, bod
     found = {role: call(scene, role, method, url, body).status_code for role in others}
 
     assert found == dict.fromkeys(others[:-1], 404) | {None: 401}
-    assert call(scene, "alice", method, url, body).status_code in {200, 400}
+    assert call(scene, "alice", method, url, body).status_code in {200, 201, 400}
 
 
 def test_work_is_claimed_by_those_with_a_seat_only(scene: Scene) -> None:
@@ -138,16 +141,91 @@ def test_work_is_claimed_by_those_with_a_seat_only(scene: Scene) -> None:
     }
 
 
+def test_a_ranking_is_changed_by_whoever_said_it_alone(scene: Scene) -> None:
+    ranking = submit_ranking(lease=scene.lease, submission=submission(scene.lease)).ranking
+    url = f"/api/v1/rankings/{ranking.public_id}/"
+    others = ("owner", "manager", "researcher", "bob", "charlie", None)
+
+    for path in ("revise/", "withdraw/"):
+        found = {role: call(scene, role, "post", url + path).status_code for role in others}
+        assert found == dict.fromkeys(others[:-1], 404) | {None: 401}
+        assert call(scene, "alice", "post", url + path).status_code == 200
+
+    assert {role: call(scene, role, "get", scene.urls()["rankings"]).status_code for role in others} == {
+        **dict.fromkeys(others, 404),
+        "bob": 200,
+        None: 401,
+    }
+
+
+def test_second_thoughts_over_the_api(scene: Scene) -> None:
+    submit_ranking(lease=scene.lease, submission=submission(scene.lease, [1, 2, 2], rationale="so"))
+    (said,) = call(scene, "alice", "get", scene.urls()["rankings"]).json()
+    assert (said["prompt"], said["withdrawn_at"]) == ("Why is the sky blue?", None)
+    url = f"/api/v1/rankings/{said['id']}/"
+
+    again = call(scene, "alice", "post", url + "revise/").json()
+    assert [answer["id"] for answer in again["answers"]] == scene.lease.shown
+    assert (again["draft"]["rationale"], [item["rank"] for item in again["draft"]["items"]]) == ("so", [1, 2, 2])
+    sent = call(
+        scene,
+        "alice",
+        "post",
+        f"/api/v1/leases/{again['id']}/submit/",
+        as_body(scene.lease, 2, 1, None, rationale="no"),
+    )
+    assert (sent.status_code, sent.json()["feedback"]) == (201, None)
+    (now,) = call(scene, "alice", "get", scene.urls()["rankings"]).json()
+    assert now["id"] == sent.json()["ranking"] != said["id"]
+    assert call(scene, "alice", "post", url + "withdraw/").json()["error"]["code"] == "ranking_replaced"
+    gone = call(scene, "alice", "post", f"/api/v1/rankings/{now['id']}/withdraw/").json()
+    assert gone["withdrawn_at"] is not None
+    assert call(scene, "alice", "get", scene.urls()["rankings"]).json() == []
+
+
+def test_a_task_is_fetched_ahead_over_the_api(scene: Scene) -> None:
+    make_task(scene.campaign, "Another?")
+
+    second = call(scene, "alice", "post", scene.urls()["work"], {"ahead": True}).json()
+
+    assert second["messages"][0]["content"] == "Another?"
+    assert call(scene, "alice", "post", scene.urls()["work"]).json()["id"] == str(scene.lease.public_id)
+    assert call(scene, "alice", "post", scene.urls()["work"], {"ahead": "soon"}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "code"),
+    [
+        ("skip/", {"reason": "no"}, "skip_reason_unknown"),
+        ("skip/", {"reason": "other", "note": "a\x00"}, "nul_byte"),
+        ("report/", {"kind": "dull"}, "report_kind_unknown"),
+        ("report/", {"kind": "other", "text": "\ud800"}, "lone_surrogate"),
+        ("report/", {}, "invalid"),
+    ],
+)
+def test_a_bad_skip_or_report_is_refused_with_a_code(scene: Scene, path: str, body: Any, code: str) -> None:
+    response = api(scene.cast.alice).post(
+        scene.urls()["lease"] + path, json.dumps(body), content_type="application/json"
+    )
+
+    assert (response.status_code, response.json()["error"]["code"]) == (400, code)
+    scene.lease.refresh_from_db()
+    assert scene.lease.state == "active"
+
+
 def test_every_route_is_in_these_tests() -> None:
     campaign = {path for _method, path, _body in WRITES} | {*READS, "rankings/", "members/<uuid:user_id>/"}
-    lease = {"", "renew/", "draft/", "submit/", "skip/", "release/"}
+    campaign |= test_quality_api.READS.keys() | test_quality_api.WRITES.keys()
+    lease = {"", "renew/", "draft/", "submit/", "skip/", "release/", "report/"}
     tested = {f"campaigns/<uuid:public_id>/{path}" for path in campaign} | {
         f"leases/<uuid:public_id>/{path}" for path in lease
     }
 
     routes = {str(pattern.pattern) for pattern in urlpatterns}
 
-    assert routes == tested | {"campaigns/", "work/", "work/<uuid:public_id>/next/"}
+    own = {f"rankings/<uuid:public_id>/{path}" for path in ("revise/", "withdraw/")}
+    work = {"work/", "work/<uuid:public_id>/next/", "work/<uuid:public_id>/rankings/"}
+    assert routes == tested | own | work | {"campaigns/"}
 
 
 def test_lists_hold_exactly_what_the_user_may_see(scene: Scene) -> None:
@@ -211,7 +289,7 @@ def test_a_ranking_goes_in_once_however_often_it_is_sent(scene: Scene) -> None:
     other = call(scene, "alice", "post", url, as_body(scene.lease, 2, 1, 1))
 
     assert (first.status_code, again.status_code, other.status_code) == (201, 200, 409)
-    assert first.json() == {"ranking": again.json()["ranking"], "is_repeat": False}
+    assert first.json() == {"ranking": again.json()["ranking"], "is_repeat": False, "feedback": None}
     assert other.json()["error"]["code"] == "idempotency_conflict"
     assert Ranking.objects.count() == 1
 
@@ -263,7 +341,7 @@ def test_a_labelers_day_over_the_api(scene: Scene) -> None:
     assert call(scene, "alice", "post", urls["lease"] + "renew/").json()["state"] == "active"
     assert call(scene, "alice", "put", urls["lease"] + "draft/", {"draft": {"x": "y"}}).status_code == 200
     assert call(scene, "alice", "get", urls["lease"]).json()["draft"] == {"x": "y"}
-    assert call(scene, "alice", "post", urls["lease"] + "skip/", {"reason": "no"}).json()["state"] == "skipped"
+    assert call(scene, "alice", "post", urls["lease"] + "skip/", {"reason": "broken"}).json()["state"] == "skipped"
     following = call(scene, "alice", "post", urls["work"]).json()
     assert following["messages"][0]["content"] == "Another?"
     assert call(scene, "alice", "post", f"/api/v1/leases/{following['id']}/release/").json()["state"] == "released"

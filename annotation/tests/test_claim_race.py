@@ -29,12 +29,12 @@ def committed(transactional_db: None) -> Cast:
     return make_cast()
 
 
-def at_once(works: Sequence[Callable[[], None]]) -> None:
+def at_once(works: Sequence[Callable[[], object]]) -> None:
     """Run every function in a thread with a connection of its own, all starting together; errors are raised here."""
     barrier = threading.Barrier(len(works))
     errors: list[BaseException] = []
 
-    def run(work: Callable[[], None]) -> None:
+    def run(work: Callable[[], object]) -> None:
         try:
             connection.ensure_connection()
             barrier.wait(timeout=30)
@@ -195,7 +195,7 @@ def live(campaign: Campaign, labeler: Labeler) -> None:
         if what < 0.15:
             release_lease(lease=lease)
         elif what < 0.2:
-            skip_task(lease=lease, reason="cannot judge this")
+            skip_task(lease=lease, reason="no_expertise")
         elif what < 0.35:
             expire(lease)
             late.append(lease)

@@ -73,7 +73,7 @@ def test_a_task_is_not_offered_twice_to_whoever_ranked_skipped_or_holds_it(cast:
     submit_ranking(lease=lease, submission=submission(lease))
     lease = claim(cast, campaign)
     assert lease.task == skipped
-    skip_task(lease=lease, reason="not my field")
+    skip_task(lease=lease, reason="no_expertise")
     lease = claim(cast, campaign)
     assert lease.task == held
 
@@ -135,7 +135,7 @@ def test_a_ranking_keeps_what_was_shown_and_said(cast: Cast, campaign: Campaign)
     lease = claim(cast, campaign)
     said = submission(lease, [3, None, 1], rationale="Third is <b>short</b>", active_seconds=7.5)
 
-    ranking, is_repeat = submit_ranking(lease=lease, submission=said)
+    ranking, is_repeat, _feedback = submit_ranking(lease=lease, submission=said)
 
     assert not is_repeat
     items = [(str(i.completion.public_id), i.position_shown, i.rank) for i in ranking.items.all()]

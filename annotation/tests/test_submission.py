@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accounts.errors import Refused
+from annotation.protocols import Protocol, Questions
 from annotation.submission import Submission, SubmittedItem, body_sha256, checked, dense
 
 A, B, C = (UUID(int=number) for number in (1, 2, 3))
@@ -69,9 +70,11 @@ def test_a_faulty_ranking_is_refused_by_name(submission: Submission, code: str) 
     [
         ({"rating": 8}, "rating_invalid"),
         ({"rating": 0}, "rating_invalid"),
-        ({"flags": ["\ud800"]}, "lone_surrogate"),
-        ({"flags": [""]}, "text_empty"),
-        ({"flags": ["f"] * 31}, "flags_invalid"),
+        ({"flags": ["\ud800"]}, "flags_invalid"),
+        ({"flags": "violent"}, "flags_invalid"),
+        ({"flags": ["sexual"]}, "flags_invalid"),
+        ({"rewrite": "a\x00b"}, "nul_byte"),
+        ({"seen_seconds": -1.0}, "seconds_invalid"),
         ({"unrankable_reason": "x" * 201}, "text_too_long"),
     ],
 )
@@ -79,7 +82,7 @@ def test_a_faulty_item_is_refused_by_name(item: dict[str, Any], code: str) -> No
     submission = Submission(items=[SubmittedItem(completion_id=A, rank=1, **item)])
 
     with pytest.raises(Refused) as refused:
-        checked(submission, [str(A)])
+        checked(submission, [str(A)], questions=Questions(answer_flags=("violent",)))
 
     assert refused.value.code == code
 
@@ -97,3 +100,91 @@ def test_the_hash_is_of_what_was_said_and_not_of_the_time_it_took() -> None:
     assert body_sha256(checked(said((A, 1), (B, 3), (C, 2)), SHOWN)) != first
     assert body_sha256(checked(said((A, 1), (B, 3), (C, 3), none_acceptable=True), SHOWN)) != first
     assert body_sha256(checked(said((A, 1), (B, 3), (C, 3), rationale="because"), SHOWN)) != first
+
+
+def test_what_was_not_asked_leaves_the_hash_as_it_was() -> None:
+    """Of a ranking that was handed in before flags and rewrites existed."""
+    before = body_sha256(checked(said((A, 1), (B, 2), (C, 2)), SHOWN))
+    seen = Submission(
+        items=[SubmittedItem(completion_id=key, rank=rank, seen_seconds=3.0) for key, rank in ((A, 1), (B, 2), (C, 2))]
+    )
+
+    assert before == "80d1f31f8ec4a5d7d00e426ae7cc7a09b075c355d141d4bfe0233bd9c4f22320"
+    assert body_sha256(checked(seen, SHOWN)) == before
+
+
+PAIR = [str(A), str(B)]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "submission", "shown", "code"),
+    [
+        (Protocol.STRICT, said((A, 1), (B, 1), (C, 2)), SHOWN, "ranking_tied"),
+        (Protocol.BEST, said((A, 1), (B, 1), (C, 2)), SHOWN, "choice_missing"),
+        (Protocol.STRENGTH, said((A, 1), (B, 1), strength=3), PAIR, "choice_missing"),
+        (Protocol.STRENGTH, said((A, 1), (B, 2)), PAIR, "strength_missing"),
+        (Protocol.SCALE, said((A, 1), (B, None), strength=3), PAIR, "choice_missing"),
+        (Protocol.SCALE, said((A, 1), (B, 2), strength=5), PAIR, "strength_invalid"),
+        (Protocol.BEST, said((A, None), (B, None), (C, None)), SHOWN, "ranking_incomplete"),
+    ],
+)
+def test_a_protocol_refuses_what_it_does_not_ask(
+    protocol: str, submission: Submission, shown: list[str], code: str
+) -> None:
+    with pytest.raises(Refused) as refused:
+        checked(submission, shown, protocol=protocol)
+
+    assert refused.value.code == code
+
+
+def test_every_protocol_takes_its_own_answers() -> None:
+    strict = checked(said((A, 3), (B, 1), (C, None)), SHOWN, protocol=Protocol.STRICT)
+    assert [item.rank for item in strict.items] == [1, 2, None]
+    best = checked(said((A, 2), (B, 3), (C, 1)), SHOWN, protocol=Protocol.BEST)
+    assert [item.rank for item in best.items] == [2, 2, 1]
+    pair = checked(said((A, 2), (B, 1), strength=4), PAIR, protocol=Protocol.STRENGTH)
+    assert ([item.rank for item in pair.items], pair.strength) == ([2, 1], 4)
+    for protocol in Protocol.values:
+        none = checked(said((A, None), (B, None), none_acceptable=True), PAIR, protocol=protocol)
+        assert [item.rank for item in none.items] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("questions", "given", "code"),
+    [
+        (Questions(rating="required"), {}, "rating_missing"),
+        (Questions(rationale="required"), {"rationale": "  "}, "rationale_missing"),
+        (Questions(rewrite="required"), {}, "rewrite_missing"),
+        (Questions(prompt_flags=("unclear",)), {"prompt_flags": ["asks_harm"]}, "flags_invalid"),
+        (Questions(), {"prompt_flags": ["unclear"]}, "flags_invalid"),
+    ],
+)
+def test_a_required_answer_left_open_is_named(questions: Questions, given: dict[str, Any], code: str) -> None:
+    with pytest.raises(Refused) as refused:
+        checked(said((A, 1), (B, 2), **given), PAIR, questions=questions)
+
+    assert refused.value.code == code
+
+
+def test_ratings_are_asked_only_of_answers_that_could_be_ranked() -> None:
+    items = [
+        SubmittedItem(completion_id=A, rank=1, rating=7, flags=["violent"], rewrite=" better "),
+        SubmittedItem(completion_id=B, rank=None, rewrite="  "),
+    ]
+    asked = Questions(rating="required", answer_flags=("violent",), rewrite="required")
+    found = checked(Submission(items=items), PAIR, questions=asked)
+
+    assert [(item.rating, item.flags, item.rewrite) for item in found.items] == [
+        (7, ("violent",), " better "),
+        (None, (), ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    "stored", [{"rating": "maybe"}, {"answer_flags": ["x"]}, {"prompt_flags": "unclear"}, {"colour": "no"}]
+)
+def test_questions_that_do_not_exist_are_refused(stored: dict[str, Any]) -> None:
+    with pytest.raises(Refused) as refused:
+        Questions.read(stored)
+
+    assert refused.value.code == "questions_invalid"

@@ -19,9 +19,12 @@ from accounts.http import Request
 from accounts.models import User
 from annotation import services
 from annotation.access import campaigns_seen_by, get_campaign
-from annotation.forms import CampaignEditForm, CampaignForm, GuidelineForm, ImportForm, MemberForm
+from annotation.forms import CampaignEditForm, CampaignForm, GuidelineForm, ImportForm, MemberForm, preset_initial
 from annotation.models import Campaign
 from annotation.overview import with_progress
+from annotation.protocols import PRESETS
+from annotation.quality import QualityPlan
+from annotation.quality_figures import num_open_reports, people
 from annotation.queries import agreement, campaign_progress, labeler_stats
 from annotation.states import NEXT_CAMPAIGN_STATES
 
@@ -45,18 +48,18 @@ def campaign_agreement(request: Request, public_id: UUID) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def campaign_create(request: Request) -> HttpResponse:
     workspace = workspace_for(request.user, MANAGES)
-    form = CampaignForm(request.POST or None)
+    preset = request.GET.get("preset", "simple")
+    form = CampaignForm(request.POST or None, initial=preset_initial(preset))
     refused = None
     if request.method == "POST" and form.is_valid():
         try:
-            campaign = services.create_campaign(workspace=workspace, by=request.user, **form.cleaned_data)
+            campaign = services.create_campaign(workspace=workspace, by=request.user, **form.settings())
             messages.success(request, _("The campaign is a draft: give it prompts and people, then open it."))
             return redirect("annotation:campaign-detail", public_id=campaign.public_id)
         except Refused as error:
             refused = error
-    return render(
-        request, "annotation/campaign_form.html", {"form": form, "refused": refused}, status=_status(form, refused)
-    )
+    context = {"form": form, "refused": refused, "presets": PRESETS, "preset": preset}
+    return render(request, "annotation/campaign_form.html", context, status=_status(form, refused))
 
 
 @login_required
@@ -76,6 +79,7 @@ def _detail(request: Request, campaign: Campaign) -> dict[str, Any]:
         "labelers": labeler_stats(campaign),
         "guideline": campaign.guidelines.order_by("-number").first(),
         "num_members": campaign.memberships.count(),
+        "num_reports": num_open_reports(campaign),
         "prompts": campaign.prompts.order_by("pk")[:5],
     }
 
@@ -84,12 +88,11 @@ def _detail(request: Request, campaign: Campaign) -> dict[str, Any]:
 @require_http_methods(["GET", "POST"])
 def campaign_edit(request: Request, public_id: UUID) -> HttpResponse:
     campaign = get_campaign(request.user, public_id, manage=True)
-    initial = {name: getattr(campaign, name) for name in CampaignEditForm.Meta.fields}
-    form = CampaignEditForm(request.POST or None, initial=initial)
+    form = CampaignEditForm.of(campaign, request.POST or None)
     refused = None
     if request.method == "POST" and form.is_valid():
         try:
-            services.update_campaign(campaign=campaign, by=request.user, **form.cleaned_data)
+            services.update_campaign(campaign=campaign, by=request.user, **form.settings())
             messages.success(request, _("Saved. New tasks and leases follow these settings."))
             return redirect("annotation:campaign-detail", public_id=public_id)
         except Refused as error:
@@ -107,7 +110,7 @@ def campaign_guidelines(request: Request, public_id: UUID) -> HttpResponse:
     refused = None
     if request.method == "POST" and form.is_valid():
         try:
-            services.add_guideline_version(campaign=campaign, by=request.user, text=form.cleaned_data["text"])
+            services.add_guideline_version(campaign=campaign, by=request.user, **form.cleaned_data)
             messages.success(request, _("The new version is on every labeler's page from their next task on."))
             return redirect("annotation:campaign-guidelines", public_id=public_id)
         except Refused as error:
@@ -158,8 +161,12 @@ def campaign_members(request: Request, public_id: UUID) -> HttpResponse:
             messages.success(request, _("%(name)s has a seat in this campaign.") % {"name": user})
             return redirect("annotation:campaign-members", public_id=public_id)
         form.add_error("username", _("Nobody here has this username; ask the owner to make a login first."))
-    members = campaign.memberships.select_related("user").order_by("user__username")
-    context = {"campaign": campaign, "form": form, "members": members}
+    context = {
+        "campaign": campaign,
+        "form": form,
+        "people": people(campaign),
+        "plan": QualityPlan.read(campaign.quality),
+    }
     return render(request, "annotation/members.html", context, status=_status(form, None))
 
 

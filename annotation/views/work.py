@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
@@ -12,16 +11,17 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
-from django_htmx.http import HttpResponseClientRedirect, push_url
+from django_htmx.http import HttpResponseClientRedirect, replace_url
 
 from accounts.errors import Refused
 from accounts.http import Request
 from annotation import services
 from annotation.access import get_lease, get_work_campaign
-from annotation.forms import SKIP_REASONS, RankingForm, initial_from
-from annotation.models import Campaign, Completion, Labeler, Lease
+from annotation.models import Campaign, Labeler, Lease
 from annotation.queries import work_for
-from annotation.services.rankings import lease_guidelines
+from annotation.ranking_form import RankingForm
+from annotation.ranking_page import feedback_context, ranking_context, ranking_form
+from annotation.services import SubmitResult
 from annotation.states import LeaseState
 
 
@@ -40,36 +40,71 @@ def work_next(request: Request, public_id: UUID) -> HttpResponse:
 
 
 @login_required
+@require_POST
+def work_ahead(request: Request, public_id: UUID) -> HttpResponse:
+    """The task after the one on the screen, as the part of the page that it will be; 204: there is none yet."""
+    campaign = get_work_campaign(request.user, public_id)
+    labeler = services.labeler_for(workspace=campaign.workspace, user=request.user)
+    try:
+        claimed = services.claim_task(campaign=campaign, labeler=labeler, ahead=True)
+    except Refused:
+        # Told when they get there; until then it may have changed.
+        claimed = None
+    if claimed is None:
+        return HttpResponse(status=204)
+    return render(request, "annotation/lease.html#work", ranking_context(claimed, ranking_form(claimed)))
+
+
+@login_required
 @require_GET
 def lease(request: Request, public_id: UUID) -> HttpResponse:
     found = get_lease(request.user, public_id)
     if found.state not in (LeaseState.ACTIVE, LeaseState.EXPIRED):
         messages.info(request, _("That task is done with; here is what is left."))
-        return _go_to_work(request)
-    form = RankingForm(completions=_shown(found), initial=initial_from(found.draft))
-    response = _ranking_page(request, found, form)
-    return push_url(response, request.path) if request.htmx else response
+        return go_to_work(request)
+    response = _ranking_page(request, found, ranking_form(found))
+    return replace_url(response, request.path) if request.htmx else response
 
 
 @login_required
 @require_POST
 def lease_submit(request: Request, public_id: UUID) -> HttpResponse:
     found = get_lease(request.user, public_id)
-    form = RankingForm(request.POST, completions=_shown(found))
+    form = ranking_form(found, request.POST)
     if not form.is_valid():
         return _ranking_page(request, found, form, status=422)
     try:
-        services.submit_ranking(lease=found, submission=form.submission())
+        result = services.submit_ranking(lease=found, submission=form.submission())
     except Refused as refused:
         return _ranking_page(request, found, form, refused=refused, status=refused.status)
+    if result.feedback is not None:
+        return _feedback_page(request, found, form, result)
     return _next_task(request, found.task.campaign, found.labeler)
+
+
+@login_required
+@require_POST
+def lease_send(request: Request, public_id: UUID) -> HttpResponse:
+    """Hand in a ranking from the page's outbox, which shows the next task meanwhile."""
+    found = get_lease(request.user, public_id)
+    form = ranking_form(found, request.POST)
+    if not form.is_valid():
+        first = next(iter(form.errors.values()))[0]
+        return refused_json(Refused(str(first), code="ranking_invalid", status=422))
+    try:
+        result = services.submit_ranking(lease=found, submission=form.submission())
+    except Refused as refused:
+        return refused_json(refused)
+    return JsonResponse({"ranking": str(result.ranking.public_id), "is_repeat": result.is_repeat})
 
 
 @login_required
 @require_POST
 def lease_skip(request: Request, public_id: UUID) -> HttpResponse:
     found = get_lease(request.user, public_id)
-    services.skip_task(lease=found, reason=request.POST.get("reason", "")[:200])
+    services.skip_task(
+        lease=found, reason=request.POST.get("reason", "")[:200], note=request.POST.get("note", "")[:1000]
+    )
     return _next_task(request, found.task.campaign, found.labeler)
 
 
@@ -77,7 +112,7 @@ def lease_skip(request: Request, public_id: UUID) -> HttpResponse:
 @require_POST
 def lease_release(request: Request, public_id: UUID) -> HttpResponse:
     services.release_lease(lease=get_lease(request.user, public_id))
-    return _go_to_work(request)
+    return go_to_work(request)
 
 
 @login_required
@@ -87,7 +122,7 @@ def lease_renew(request: Request, public_id: UUID) -> HttpResponse:
     try:
         services.renew_lease(lease=found)
     except Refused as refused:
-        return JsonResponse({"error": {"code": refused.code, "message": refused.message}}, status=refused.status)
+        return refused_json(refused)
     found.refresh_from_db(fields=["expires_at"])
     return JsonResponse({"expires_at": found.expires_at.isoformat()})
 
@@ -96,44 +131,38 @@ def lease_renew(request: Request, public_id: UUID) -> HttpResponse:
 @require_POST
 def lease_draft(request: Request, public_id: UUID) -> HttpResponse:
     found = get_lease(request.user, public_id)
-    services.save_draft(lease=found, draft=RankingForm(request.POST, completions=_shown(found)).draft())
+    try:
+        services.save_draft(lease=found, draft=ranking_form(found, request.POST).draft())
+    except Refused as refused:
+        return refused_json(refused)
     return HttpResponse(status=204)
 
 
-def _shown(found: Lease) -> list[Completion]:
-    """The lease's answers in the order in which this labeler sees them."""
-    by_id = {str(completion.public_id): completion for completion in found.task.completions.all()}
-    return [by_id[key] for key in found.shown if key in by_id]
+def refused_json(refused: Refused) -> JsonResponse:
+    return JsonResponse({"error": {"code": refused.code, "message": refused.message}}, status=refused.status)
+
+
+def go_to_work(request: Request) -> HttpResponse:
+    """The list of work as a whole page, also where htmx asked for a part."""
+    url = reverse("annotation:work")
+    return HttpResponseClientRedirect(url) if request.htmx else redirect(url)
 
 
 def _ranking_page(
     request: Request, found: Lease, form: RankingForm, *, refused: Refused | None = None, status: int = 200
 ) -> HttpResponse:
-    campaign = found.task.campaign
-    context: dict[str, Any] = {
-        "lease": found,
-        "campaign": campaign,
-        "prompt": found.task.prompt,
-        "guideline": lease_guidelines(found),
-        "form": form,
-        "answers": form.answers(),
-        "ranks": range(1, len(form.completions) + 1),
-        "skip_reasons": SKIP_REASONS,
-        "refused": refused,
-        "is_expired": found.state == LeaseState.EXPIRED,
-    }
-    return render(request, "annotation/lease.html" + ("#work" if request.htmx else ""), context, status=status)
+    template = "annotation/lease.html" + ("#work" if request.htmx else "")
+    return render(request, template, ranking_context(found, form, refused), status=status)
+
+
+def _feedback_page(request: Request, found: Lease, form: RankingForm, result: SubmitResult) -> HttpResponse:
+    template = "annotation/feedback.html" + ("#work" if request.htmx else "")
+    return render(request, template, feedback_context(found, form, result))
 
 
 def _next_task(request: Request, campaign: Campaign, labeler: Labeler) -> HttpResponse:
     claimed = services.claim_task(campaign=campaign, labeler=labeler)
     if claimed is None:
         messages.success(request, _("Nothing is left for you in “%(name)s” right now. Thank you!") % {"name": campaign})
-        return _go_to_work(request)
+        return go_to_work(request)
     return redirect("annotation:lease", public_id=claimed.public_id)
-
-
-def _go_to_work(request: Request) -> HttpResponse:
-    """The list of work as a whole page, also where htmx asked for a part."""
-    url = reverse("annotation:work")
-    return HttpResponseClientRedirect(url) if request.htmx else redirect(url)

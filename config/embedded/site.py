@@ -98,7 +98,7 @@ def serve(options: SiteOptions) -> None:
         _make_directories()
         for program in programs(options):
             supervisor.start(program)
-        if not supervisor.tend(READY_SECONDS, until=lambda: _answers(options)):
+        if not supervisor.tend(READY_SECONDS, until=lambda: answers(options)):
             raise EmbeddedError(f"The site did not answer within {READY_SECONDS:.0f} seconds.", code="not_ready")
         supervisor.say(f"{READY_SENTENCE}{options.address} (Ctrl-C ends it)")
         while True:
@@ -113,7 +113,7 @@ def _make_directories() -> None:
         directory.mkdir(parents=True, exist_ok=True)
 
 
-def _answers(options: SiteOptions) -> bool:
+def answers(options: SiteOptions) -> bool:
     """Whether the web server answers anything at all."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(options.host, options.host)  # noqa: S104 - read, not bound
     connection = http.client.HTTPConnection(host, options.port, timeout=5)

@@ -78,7 +78,15 @@ TEMPLATES = [
     },
 ]
 
-DATABASES = {"default": {**env.database(DATABASE_URL), "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}}
+DATABASE_PREPARED = env.boolean("DATABASE_PREPARED", True)
+"""Statements are prepared: PostgreSQL plans each once per connection. Off behind a pooler that shares connections."""
+DATABASES = {
+    "default": {
+        **env.database(DATABASE_URL, is_prepared=DATABASE_PREPARED),
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+    }
+}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "accounts.User"
@@ -116,7 +124,7 @@ STORAGES = {
         "BACKEND": ARTIFACT_URL or "django.core.files.storage.FileSystemStorage",
         "OPTIONS": {} if ARTIFACT_URL else {"location": VAR_DIR / "artifacts"},
     },
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "config.storage.StaticStorage"},
 }
 
 RUNS_DIR = VAR_DIR / "runs"
@@ -155,6 +163,7 @@ CELERY_BEAT_SCHEDULE = {
     "recover-runs": {"task": "runs.tasks.recover_runs", "schedule": 10.0},
 }
 
+SESSION_ENGINE = "accounts.sessions"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from django.db import transaction
 from django.db.models import Max, prefetch_related_objects
+from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from accounts.errors import Refused
 from accounts.models import AuditEvent, User
 from annotation.models import Campaign, Completion, Prompt, Purpose, Split
-from annotation.services import NewCompletion, NewTask, add_completions, create_tasks
+from annotation.services import NewCompletion, NewTask, add_completions, create_tasks, demote_stale, distinct
 from annotation.services.campaigns import check_not_archived
 from policy.models import Checkpoint, WinRateStudy, WinRateTask
 from runs.artifacts import store
-from runs.models import Run
+from runs.models import Run, RunNote
 from runs.services import InputRef, create_run
 
 SAMPLE_KIND = "policy.sample"
@@ -142,8 +144,49 @@ def receive_answers(run: Run) -> None:
     if "study" in run.context:
         _create_study_tasks(WinRateStudy.objects.get(public_id=run.context["study"]), completions)
         return
-    order = random.Random(run.seed)
-    create_tasks(campaign=campaign, tasks=list(_ranking_tasks(campaign, completions, run, order)))
+    _demote_overtaken(campaign, run)
+    made = ranking_tasks(campaign, completions, run)
+    create_tasks(campaign=campaign, tasks=made.tasks)
+    _tell_what_was_left_out(run, made)
+
+
+def _demote_overtaken(campaign: Campaign, run: Run) -> None:
+    """What earlier checkpoints of the same lineages have in the queue, and nobody has begun, now comes last."""
+    newer = Checkpoint.objects.filter(public_id__in=[uri.removeprefix("checkpoint:") for uri in run.config["sources"]])
+    newest = {row["lineage"]: row["last"] for row in newer.values("lineage").annotate(last=Max("number"))}
+    older: set[str] = set()
+    fresh: set[str] = set()
+    for checkpoint in Checkpoint.objects.filter(lineage__in=newest):
+        (older if checkpoint.number < newest[checkpoint.lineage_id] else fresh).add(checkpoint.uri)
+    num = demote_stale(campaign=campaign, older=older, newer=fresh)
+    if num:
+        told = ngettext(
+            "%(num)d waiting task of earlier checkpoints now comes last.",
+            "%(num)d waiting tasks of earlier checkpoints now come last.",
+            num,
+        )
+        _note(run, "stale_tasks_demoted", told % {"num": num})
+
+
+def _tell_what_was_left_out(run: Run, made: RankingTasks) -> None:
+    if made.num_near:
+        told = ngettext(
+            "%(num)d answer is nearly the same as another and stands in no task.",
+            "%(num)d answers are nearly the same as others and stand in no task.",
+            made.num_near,
+        )
+        _note(run, "near_duplicates", told % {"num": made.num_near})
+    if made.num_without:
+        told = ngettext(
+            "%(num)d prompt got no task: it has no two answers that differ.",
+            "%(num)d prompts got no task: they have no two answers that differ.",
+            made.num_without,
+        )
+        _note(run, "prompts_without_task", told % {"num": made.num_without})
+
+
+def _note(run: Run, code: str, message: str) -> None:
+    RunNote.objects.create(run=run, code=code, message=message, created_at=timezone.now())
 
 
 def _by_source(run: Run, campaign: Campaign) -> dict[str, list[NewCompletion]]:
@@ -183,22 +226,31 @@ def _by_prompt(completions: Sequence[Completion]) -> dict[Prompt, list[Completio
     return found
 
 
-def _ranking_tasks(
-    campaign: Campaign, completions: Sequence[Completion], run: Run, order: random.Random
-) -> Iterator[NewTask]:
+class RankingTasks(NamedTuple):
+    tasks: list[NewTask]
+    num_near: int
+    """Answers left out because one that is kept says nearly the same."""
+    num_without: int
+    """Prompts with fewer than two distinct answers."""
+
+
+def ranking_tasks(campaign: Campaign, completions: Sequence[Completion], run: Run) -> RankingTasks:
     """Shuffle a prompt's distinct answers and cut them into tasks of the campaign's size; no task has a lone answer."""
+    order = random.Random(run.seed)
+    tasks: list[NewTask] = []
+    num_near = num_without = 0
     for prompt, answers in _by_prompt(completions).items():
-        distinct = list({answer.text: answer for answer in answers}.values())
-        order.shuffle(distinct)
+        kept = distinct(answers, text=lambda answer: answer.text)
+        num_near += len(answers) - len(kept)
+        num_without += len(kept) < 2
+        order.shuffle(kept)
         size = campaign.completions_per_task
-        for start in range(0, len(distinct), size):
-            chunk = distinct[start : start + size]
+        for start in range(0, len(kept), size):
+            chunk = kept[start : start + size]
             if len(chunk) >= 2:
-                yield NewTask(
-                    prompt_id=prompt.public_id,
-                    completion_ids=[answer.public_id for answer in chunk],
-                    priority=run.context["priority"],
-                )
+                ids = [answer.public_id for answer in chunk]
+                tasks.append(NewTask(prompt_id=prompt.public_id, completion_ids=ids, priority=run.context["priority"]))
+    return RankingTasks(tasks, num_near, num_without)
 
 
 def _create_study_tasks(study: WinRateStudy, completions: Sequence[Completion]) -> None:

@@ -58,12 +58,12 @@ def best_answers(group: Group) -> list[int]:
 
 
 def demonstrations(groups: Sequence[Group]) -> tuple[list[Demonstration], int]:
-    """The best answers of every prompt, and how many prompts have none."""
+    """The best answers of every prompt and those that labelers wrote, and how many prompts have neither."""
     found, num_without = [], 0
     for group in groups:
-        best = best_answers(group)
-        num_without += not best
-        for index in best:
-            answer = group.answers[index].tokens
+        imitated = [group.answers[index].tokens for index in best_answers(group)]
+        imitated += [answer.tokens for answer in group.demonstrations]
+        num_without += not imitated
+        for answer in imitated:
             found.append(Demonstration(group.prompt + answer, [IGNORED] * len(group.prompt) + answer))
     return found, num_without

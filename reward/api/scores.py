@@ -17,6 +17,7 @@ from accounts.api.person import person
 from annotation.access import get_campaign
 from reward.access import get_reward_model
 from reward.models import Score
+from reward.ordering import order_queue
 from reward.scoring import scores_of, start_scoring
 from runs.api.serializers import RunSerializer
 
@@ -26,6 +27,14 @@ ORDERS = ("score", "spread")
 class ScoreAnswersSerializer(serializers.Serializer[None]):
     campaign = serializers.UUIDField()
     config = serializers.DictField(required=False, help_text="Fields of ScoreConfig that differ from the defaults.")
+
+
+class OrderQueueSerializer(serializers.Serializer[None]):
+    campaign = serializers.UUIDField()
+
+
+class OrderedQueueSerializer(serializers.Serializer[Any]):
+    num_tasks = serializers.IntegerField(help_text="Waiting tasks that were put in order.")
 
 
 class ScoreQuerySerializer(serializers.Serializer[None]):
@@ -66,6 +75,18 @@ class RewardModelScore(APIView):
             version=version, campaign=campaign, by=person(request), config=asked.validated_data.get("config")
         )
         return Response(RunSerializer(started.run).data, status=201 if started.is_new else 200)
+
+
+class RewardModelOrderQueue(APIView):
+    @extend_schema(request=OrderQueueSerializer, responses=OrderedQueueSerializer)
+    def post(self, request: Request, public_id: UUID) -> Response:
+        """Put a campaign's waiting tasks in the order of the heads' disagreement, the greatest first."""
+        version = get_reward_model(request.user, public_id, do=True)
+        asked = OrderQueueSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        campaign = get_campaign(request.user, asked.validated_data["campaign"])
+        num = order_queue(version=version, campaign=campaign, by=person(request))
+        return Response({"num_tasks": num})
 
 
 @extend_schema_view(get=extend_schema(parameters=[ScoreQuerySerializer]))

@@ -8,6 +8,7 @@ urlpatterns = [
     path("reward-models/<uuid:public_id>/evaluation/", views.RewardModelEvaluation.as_view(), name="rm-evaluation"),
     path("reward-models/<uuid:public_id>/ask-again/", views.RewardModelAskAgain.as_view(), name="rm-ask-again"),
     path("reward-models/<uuid:public_id>/score/", scores.RewardModelScore.as_view(), name="rm-score"),
+    path("reward-models/<uuid:public_id>/order-queue/", scores.RewardModelOrderQueue.as_view(), name="rm-order-queue"),
     path("reward-models/<uuid:public_id>/scores/", scores.RewardModelScores.as_view(), name="rm-score-list"),
     path("snapshots/", views.SnapshotList.as_view(), name="api-snapshot-list"),
     path("snapshots/<uuid:public_id>/", views.SnapshotDetail.as_view(), name="api-snapshot-detail"),

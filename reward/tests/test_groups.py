@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from uuid import UUID
 
 from annotation.models import Campaign, Completion, Ranking
+from annotation.services import Submission, SubmittedItem, claim_task, exclude_labeler, submit_ranking
 from reward.groups import build_groups
 from tests.cast import Cast, make_campaign, make_completions, make_prompt, make_task, rank_task
 from tests.loop import revise
@@ -195,3 +197,23 @@ def test_the_same_rankings_give_the_same_bytes(cast: Cast) -> None:
     assert prompts == sorted(prompts)
     assert answers == [sorted(ids) for ids in answers]
     assert labelers == [sorted(ids) for ids in labelers]
+
+
+def test_what_a_labeler_wrote_stands_beside_the_answers_and_is_compared_with_none(cast: Cast) -> None:
+    campaign = make_campaign(cast, questions={"rewrite": "optional"})
+    alice = cast.labeler(cast.alice)
+    make_task(campaign, "Why?", ("One.", "Two."))
+    lease = claim_task(campaign=campaign, labeler=alice)
+    assert lease is not None
+    items = [
+        SubmittedItem(completion_id=UUID(key), rank=rank, rewrite=text)
+        for key, rank, text in zip(lease.shown, (1, 2), ("", "Mine."), strict=True)
+    ]
+    submit_ranking(lease=lease, submission=Submission(items=items))
+
+    (line,) = lines(campaign)
+
+    assert [(each["text"], each["labeler"]) for each in line["demonstrations"]] == [("Mine.", str(alice.public_id))]
+    assert {each["text"] for each in line["completions"]} == {"One.", "Two."}
+    exclude_labeler(campaign=campaign, labeler=alice, by=None, reason="Writes nonsense.")
+    assert lines(campaign) == []

@@ -57,6 +57,8 @@ class Group(NamedTuple):
     pairs: list[Pair]
     verdicts: list[Verdict] = []
     category: str = ""
+    demonstrations: list[Answer] = []
+    """Answers that labelers wrote themselves: to imitate, not to compare."""
 
     def prefixed(self) -> Prefixed:
         """The prompt once, with every answer."""
@@ -173,7 +175,12 @@ def read_group(data: Any, tokenizer: Tokenizer) -> Group:
         raise BadLine("verdicts must be a list")
     judged = [_verdict(verdict, len(answers)) for verdict in verdicts]
     category = _text("category", data.get("category", ""))
-    return Group(_text("prompt_id", data.get("prompt_id")), split, prompt, answers, used, judged, category)
+    written = data.get("demonstrations", [])
+    if not isinstance(written, list):
+        raise BadLine("demonstrations must be a list")
+    demonstrations = [_answer(each, tokenizer) for each in written]
+    name = _text("prompt_id", data.get("prompt_id"))
+    return Group(name, split, prompt, answers, used, judged, category, demonstrations)
 
 
 def _answer(data: Any, tokenizer: Tokenizer) -> Answer:
@@ -245,7 +252,12 @@ def _text(name: str, value: Any) -> str:
 
 def _leave_out_long(group: Group, max_tokens: int) -> tuple[Group, int]:
     """The group without answers over `max_tokens` (prompt included) and their pairs, and how many were left out."""
-    kept = [i for i, answer in enumerate(group.answers) if len(group.prompt) + len(answer.tokens) <= max_tokens]
+
+    def fits(answer: Answer) -> bool:
+        return len(group.prompt) + len(answer.tokens) <= max_tokens
+
+    kept = [i for i, answer in enumerate(group.answers) if fits(answer)]
+    group = group._replace(demonstrations=[answer for answer in group.demonstrations if fits(answer)])
     if len(kept) == len(group.answers):
         return group, 0
     place = {old: new for new, old in enumerate(kept)}

@@ -48,6 +48,7 @@ def test_runs_come_in_the_order_asked_for_and_once(cast: Cast, runs: list[Run]) 
     ids = [str(run.public_id) for run in runs]
 
     assert get_compared(cast.manager, [ids[2], ids[0], ids[2]]) == [runs[2], runs[0]]
+    assert get_compared(cast.manager, [ids[2], ids[0], ids[2].upper()]) == [runs[2], runs[0]]
 
 
 @pytest.mark.parametrize("count", [0, 1, 9])

@@ -101,10 +101,7 @@ class Models:
 def make_cast(*, questions: dict[str, list[str]] | None = None, overlap: int = 3) -> Cast:
     """A manager, a researcher, a labeler with a seat, an outsider with none, and an open campaign with tasks."""
     workspace = Workspace.objects.create(name="Field station")
-    people = {
-        name: User.objects.create_user(username=name, password=PASSWORD, first_name=name.capitalize())
-        for name in ("mara", "rune", "lena", "otto")
-    }
+    people = {name: make_person(name) for name in ("mara", "rune", "lena", "otto")}
     WorkspaceMembership.objects.create(workspace=workspace, user=people["mara"], role=Role.MANAGER)
     WorkspaceMembership.objects.create(workspace=workspace, user=people["rune"], role=Role.RESEARCHER)
     elsewhere = Workspace.objects.create(name="Elsewhere")
@@ -116,6 +113,10 @@ def make_cast(*, questions: dict[str, list[str]] | None = None, overlap: int = 3
     add_questions(campaign, QUESTIONS if questions is None else questions)
     services.open_campaign(campaign=campaign, by=people["mara"])
     return Cast(workspace, people["mara"], people["rune"], people["lena"], people["otto"], campaign)
+
+
+def make_person(username: str) -> User:
+    return User.objects.create_user(username=username, password=PASSWORD, first_name=username.capitalize())
 
 
 def add_questions(campaign: Campaign, questions: dict[str, list[str]]) -> None:

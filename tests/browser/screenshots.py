@@ -17,10 +17,12 @@ from django.urls import reverse
 
 from accounts.models import User
 from annotation import services
-from annotation.models import Labeler, Purpose, Ranking
+from annotation.models import Campaign, Labeler, Lease, Purpose, Ranking
+from annotation.protocols import PRESETS, Questions
 from reward.labelers import set_labeler_aside, take_labeler_back
 from runs.models import Run
-from tests.browser.cast import Cast, Models, add_curves, add_models, add_rankings, make_cast
+from tests.browser.cast import QUESTIONS, Cast, Models, add_curves, add_models, add_rankings, make_cast
+from tests.browser.quality import add_quality
 from tests.stored import make_measurable
 
 if TYPE_CHECKING:
@@ -84,6 +86,7 @@ def test_take_pictures(live_server: object, chromium: Browser) -> None:
     add_rankings(cast)
     make_measurable(models.base, models.version)
     odd = set_aside_labeler(cast, models)
+    add_quality(cast)
     labeler = services.labeler_for(workspace=cast.workspace, user=cast.labeler)
     lease = services.claim_task(campaign=cast.campaign, labeler=labeler, purpose="collect")
     assert lease is not None
@@ -100,6 +103,22 @@ def test_take_pictures(live_server: object, chromium: Browser) -> None:
         "campaign-new": (cast.manager, reverse("annotation:campaign-create")),
         "guidelines": (cast.manager, reverse("annotation:campaign-guidelines", args=campaign)),
         "members": (cast.manager, reverse("annotation:campaign-members", args=campaign)),
+        "member": (
+            cast.manager,
+            reverse("annotation:member-detail", args=[*campaign, cast.labeler.public_id]),
+        ),
+        "quality": (cast.manager, reverse("annotation:quality-plan", args=campaign)),
+        "known-orders": (cast.manager, reverse("annotation:known-order-list", args=campaign)),
+        "known-order": (
+            cast.manager,
+            reverse("annotation:known-order-create", args=[*campaign, lease.task.public_id]),
+        ),
+        "reports": (cast.manager, reverse("annotation:report-list", args=campaign)),
+        "scores-unsure": (
+            cast.researcher,
+            reverse("reward:version-scores", args=[models.version.public_id])
+            + f"?campaign={cast.campaign.public_id}&order=unsure",
+        ),
         "import": (cast.manager, reverse("annotation:campaign-import", args=campaign)),
         "runs": (cast.researcher, reverse("runs:run-list")),
         "run": (cast.researcher, reverse("runs:run-detail", args=[models.ppo.public_id])),
@@ -153,6 +172,75 @@ def test_take_pictures(live_server: object, chromium: Browser) -> None:
                 overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
                 print(name, size, scheme, f"overflow={overflow}", errors or "")
                 context.close()
+
+
+LONG_ANSWER = (
+    """A plumb line is a weight on a string; it shows the **vertical**.
+
+```python
+def is_straight(wall: list[float], tolerance: float = 0.002) -> bool:
+    # in metres
+    return max(wall) - min(wall) <= tolerance
+```
+
+1. Hang it beside the wall.
+2. Wait until the bob is still.
+3. Measure from the string to the wall, at the top and at the bottom.
+
+| course | distance, mm |
+|---|---|
+| first | 42 |
+| tenth | 43 |
+"""
+    + "\nMasons have used it for five thousand years, and it has never needed a battery.\n" * 14
+)
+DESKS: dict[str, tuple[str, Questions, int, list[str]]] = {
+    "ranking": ("ranking", Questions(), 4, ["1", "2", "2"]),
+    "strict": ("strict", Questions(rationale="required"), 4, ["1", "2", "2"]),
+    "instructgpt": ("ranking", PRESETS["instructgpt"].questions, 4, ["7", "3", "5", "1", "1", "f"]),
+    "llama2": ("strength", PRESETS["llama2"].questions, 2, ["7"]),
+    "hh": ("scale", PRESETS["hh"].questions, 2, ["3"]),
+    "best": ("best", Questions(rewrite="optional"), 3, ["2"]),
+    "nine": ("ranking", Questions(), 9, ["1", "3", "u"]),
+}
+
+
+def make_desk(protocol: str, questions: Questions, num_answers: int) -> tuple[Cast, Lease]:
+    answers = [LONG_ANSWER, *(text for texts in QUESTIONS.values() for text in texts)][:num_answers]
+    cast = make_cast(questions={"What is a plumb line for, and how do I *check a wall* with it?": answers})
+    Campaign.objects.filter(pk=cast.campaign.pk).update(protocol=protocol, questions=questions.as_json())
+    labeler = services.labeler_for(workspace=cast.workspace, user=cast.labeler)
+    lease = services.claim_task(campaign=cast.campaign, labeler=labeler)
+    assert lease is not None
+    return cast, lease
+
+
+@pytest.mark.parametrize("name", DESKS)
+def test_take_pictures_of_the_desk(name: str, live_server: object, chromium: Browser) -> None:
+    """The ranking page as each protocol asks, in the middle of the work, on a phone, a laptop and a wide screen."""
+    directory = Path(os.environ.get("SCREENSHOTS", settings.BASE_DIR / "var" / "screenshots"))
+    directory.mkdir(parents=True, exist_ok=True)
+    protocol, questions, num_answers, keys = DESKS[name]
+    cast, lease = make_desk(protocol, questions, num_answers)
+    for scheme in ("light", "dark"):
+        for size, (width, height) in {**SIZES, "2560": (2560, 1300)}.items():
+            context = chromium.new_context(
+                viewport={"width": width, "height": height},
+                color_scheme=scheme,  # type: ignore[arg-type]
+                has_touch=size == "360",
+            )
+            context.add_cookies([session_of(cast.labeler, live_server)])  # type: ignore[list-item]
+            page = context.new_page()
+            errors = listen(page)
+            page.goto(f"{live_server}{reverse('annotation:lease', args=[lease.public_id])}")
+            page.wait_for_selector(".answer.current")
+            for key in keys:
+                page.keyboard.press(key)
+            page.wait_for_timeout(300)
+            page.screenshot(path=directory / f"desk-{name}-{size}-{scheme}.png", full_page=size == "360")
+            overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            print(name, size, scheme, f"overflow={overflow}", errors or "")
+            context.close()
 
 
 def test_take_the_readme_picture(live_server: object, chromium: Browser) -> None:

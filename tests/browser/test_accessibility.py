@@ -11,6 +11,7 @@ from django.urls import reverse
 from annotation import services
 from tests.browser.cast import Cast, add_models, add_rankings
 from tests.browser.conftest import SignIn
+from tests.browser.quality import add_quality
 from tests.test_pages import PAGES, address, ids_of
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def pages_of(cast: Cast) -> dict[str, list[str]]:
     """Every page of the table of pages for each role that sees it, once: a manager's page is not asked for again."""
     models = add_models(cast)
     add_rankings(cast)
+    add_quality(cast)
     ids = ids_of(cast, models)
     extra = {
         "labeler": ["/nothing/here/"],

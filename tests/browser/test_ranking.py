@@ -7,55 +7,15 @@ from typing import TYPE_CHECKING
 import pytest
 from django.urls import reverse
 
-from annotation.models import Lease, Ranking
+from annotation.models import Ranking
 from tests.browser.cast import PASSWORD, Cast, make_cast
 from tests.browser.conftest import SignIn
+from tests.browser.desk import chip, drag, ranks_of, slot, start, tally, the_ranking, wait_for_next
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def start(page: Page, live_server: object, cast: Cast, sign_in: SignIn) -> Lease:
-    """Lena opens her first task."""
-    sign_in(page.context, cast.labeler)
-    page.goto(f"{live_server}{reverse('annotation:work')}")
-    page.get_by_role("button", name="Start").click()
-    page.wait_for_selector(".answer.current, html:not(.js) .answer")
-    return Lease.objects.get()
-
-
-def wait_for_next(page: Page, lease: Lease) -> None:
-    """Until another task is on the screen. The page's CSP forbids the eval behind `wait_for_function`."""
-    page.wait_for_url(lambda url: str(lease.public_id) not in url)
-    page.wait_for_selector(".answer")
-
-
-def ranks_of(ranking: Ranking) -> list[int | None]:
-    """In the order shown."""
-    return list(ranking.items.order_by("position_shown").values_list("rank", flat=True))
-
-
-def chip(page: Page, letter: str) -> Locator:
-    return page.locator(f'.chip[data-letter="{letter}"]')
-
-
-def slot(page: Page, rank: str) -> Locator:
-    return page.locator(f'.slot[data-rank="{rank}"]')
-
-
-def drag(page: Page, source: Locator, target: Locator) -> None:
-    source.scroll_into_view_if_needed()
-    start, end = source.bounding_box(), target.bounding_box()
-    assert start is not None
-    assert end is not None
-    page.mouse.move(start["x"] + 12, start["y"] + start["height"] / 2)
-    page.mouse.down()
-    page.mouse.move(start["x"] + 20, start["y"] + start["height"] / 2 + 4, steps=3)
-    page.mouse.move(end["x"] + end["width"] - 20, end["y"] + end["height"] / 2, steps=12)
-    page.wait_for_timeout(200)  # SortableJS looks every 50 ms what lies under the pointer
-    page.mouse.up()
 
 
 def test_sign_in_rank_by_keyboard_submit_and_next(
@@ -77,7 +37,7 @@ def test_sign_in_rank_by_keyboard_submit_and_next(
 
     page.wait_for_url(lambda url: url != first_url)
     page.wait_for_selector(".answer.current")
-    ranking = Ranking.objects.get()
+    ranking = the_ranking(page)
     assert ranks_of(ranking) == [1, 2, 2, None]
     assert ranking.none_acceptable
     assert ranking.active_seconds is not None
@@ -109,24 +69,24 @@ def test_an_untouched_order_is_not_accepted(page: Page, live_server: object, cas
 
     page.keyboard.press("Enter")
 
-    assert page.locator("#tally").inner_text() == "Still without a place: B, C, D"
+    assert tally(page) == "Still without a place: B, C, D"
     assert page.evaluate("document.activeElement.id") == "answer-B"
     assert not Ranking.objects.exists()
 
 
 def test_typing_a_reason_presses_no_keys(page: Page, live_server: object, cast: Cast, sign_in: SignIn) -> None:
     lease = start(page, live_server, cast, sign_in)
-    page.get_by_text("Why? (optional)", exact=True).first.click()
+    page.locator(".rationale > summary").click()
 
-    page.locator("textarea").press_sequentially("1 sun 2")
+    page.locator(".rationale textarea").press_sequentially("1 sun 2")
 
     assert page.locator(".place input:checked").count() == 0
     assert not page.locator("dialog[open]").count()
     for letter in "ABCD":
         page.locator(f"#answer-{letter} .place").first.click()
-    page.locator("textarea").press("Control+Enter")
+    page.locator(".rationale textarea").press("Control+Enter")
     wait_for_next(page, lease)
-    assert Ranking.objects.get().rationale == "1 sun 2"
+    assert the_ranking(page).rationale == "1 sun 2"
 
 
 def test_dropping_on_the_same_row_is_a_tie(
@@ -141,7 +101,7 @@ def test_dropping_on_the_same_row_is_a_tie(
     page.get_by_role("button", name="Submit").click()
 
     wait_for_next(page, lease)
-    assert ranks_of(Ranking.objects.get()) == [2, 1, None, 1]
+    assert ranks_of(the_ranking(page)) == [2, 1, None, 1]
     assert complaints == []
 
 
@@ -182,46 +142,6 @@ def test_the_last_task_leads_back_to_the_list(
 
     page.wait_for_url(f"{live_server}{reverse('annotation:work')}")
     assert "Nothing is left for you" in page.locator(".messages").inner_text()
-
-
-def test_work_that_came_too_late_is_kept_and_told(page: Page, live_server: object, cast: Cast, sign_in: SignIn) -> None:
-    lease = start(page, live_server, cast, sign_in)
-    Lease.objects.filter(pk=lease.pk).update(state="expired")
-    type(lease.task).objects.filter(pk=lease.task_id).update(free_slots=0)
-
-    for key in ("1", "2", "3", "4", "Enter"):
-        page.keyboard.press(key)
-
-    page.wait_for_selector("#refused")
-    assert "lease_expired_no_slot" in page.locator("#refused").inner_text()
-    assert page.locator(".place input:checked").count() == 4
-    assert not Ranking.objects.exists()
-    assert Lease.objects.get().draft is not None
-
-    page.get_by_role("button", name="On to the next task").click()
-    wait_for_next(page, lease)
-
-
-def test_another_ranking_of_a_done_task_is_refused_and_the_work_goes_on(
-    page: Page, live_server: object, cast: Cast, sign_in: SignIn
-) -> None:
-    lease = start(page, live_server, cast, sign_in)
-    second_tab = page.context.new_page()
-    second_tab.goto(page.url)
-    second_tab.wait_for_selector(".answer.current")
-    for key in ("1", "2", "3", "4", "Enter"):
-        page.keyboard.press(key)
-    wait_for_next(page, lease)
-
-    for key in ("4", "3", "2", "1", "Enter"):
-        second_tab.keyboard.press(key)
-
-    second_tab.wait_for_selector("#refused")
-    assert "idempotency_conflict" in second_tab.locator("#refused").inner_text()
-    assert second_tab.locator(".place input:checked").count() == 4
-    assert ranks_of(Ranking.objects.get()) == [1, 2, 3, 4]
-    second_tab.get_by_role("button", name="On to the next task").click()
-    wait_for_next(second_tab, lease)
 
 
 def test_the_question_mark_shows_the_keys(page: Page, live_server: object, cast: Cast, sign_in: SignIn) -> None:
@@ -276,7 +196,7 @@ def test_a_finger_ranks_and_scrolling_moves_nothing(
     page.get_by_role("button", name="Submit").tap()
     wait_for_next(page, lease)
 
-    assert ranks_of(Ranking.objects.get()) == [2, 1, 1, 3]
+    assert ranks_of(the_ranking(page)) == [2, 1, 1, 3]
     context.close()
 
 
@@ -290,6 +210,6 @@ def test_it_works_without_javascript(chromium: Browser, live_server: object, cas
     page.get_by_role("button", name="Submit").click()
 
     wait_for_next(page, lease)
-    assert ranks_of(Ranking.objects.get()) == [1, 2, 3, 3]
+    assert ranks_of(the_ranking(page)) == [1, 2, 3, 3]
     assert page.locator(".answer").count() == 4
     context.close()

@@ -42,3 +42,13 @@ def test_an_answer_that_people_find_unacceptable_is_not_imitated() -> None:
     assert best_answers(group(beats_both, {0: [True, True, False], 1: [False]})) == [0]
     assert best_answers(group(beats_both, {0: [True, False]})) == []
     assert best_answers(group(beats_both, {0: [False]})) == []
+
+
+def test_what_labelers_wrote_is_imitated_beside_the_best_answers_and_without_any() -> None:
+    written = [Answer([40, 1], 2)]
+    with_best = group([(0, 1, 1), (0, 2, 1)])._replace(demonstrations=written)
+    alone = group([(0, 1, 0)])._replace(demonstrations=written)
+    found, num_without = demonstrations([with_best, alone])
+
+    assert [each.input_ids for each in found] == [[0, 5, 10, 1], [0, 5, 40, 1], [0, 5, 40, 1]]
+    assert num_without == 0

@@ -64,6 +64,17 @@ def test_an_answer_that_is_too_long_goes_with_its_pairs_and_is_counted(tokenizer
     assert dataset.train[0].pairs[0].outcome == group["pairs"][2]["outcome"]
 
 
+def test_demonstrations_are_read_and_those_too_long_left_out(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    group = make_group(1, "train")
+    group["demonstrations"] = [completion("mine"), completion("x" * 300)]
+    path = write_groups(tmp_path / "groups.jsonl", [group, make_group(2, "validation")])
+
+    dataset = load_groups(path, tokenizer, max_tokens=200)
+
+    assert [each.tokens for each in dataset.train[0].demonstrations] == [[*tokenizer.encode("mine"), tokenizer.eos_id]]
+    assert dataset.heldout[0].demonstrations == []
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -75,6 +86,8 @@ def test_an_answer_that_is_too_long_goes_with_its_pairs_and_is_counted(tokenizer
         ({"completions": [completion(True)] * 3}, "text is True, not text"),  # type: ignore[arg-type]
         ({"completions": [completion("", finish_reason="length")] * 3}, "an answer is empty"),
         ({"pairs": None}, "pairs must be a list"),
+        ({"demonstrations": {}}, "demonstrations must be a list"),
+        ({"demonstrations": [{"text": 1}]}, "text is 1, not text"),
         ({"pairs": [{"first": 0, "second": 3, "outcome": 1, "labeler": "a"}]}, "second is 3, and there are 3 answers"),
         ({"pairs": [{"first": 1, "second": 1, "outcome": 1, "labeler": "a"}]}, "answer 1 with itself"),
         ({"pairs": [{"first": 0, "second": 1, "outcome": 2, "labeler": "a"}]}, "outcome is 2, not 1, 0 or -1"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runs.word_diff import MAX_WORK, Piece, _too_common, word_diff
+from accounts.word_diff import MAX_WORK, Piece, _too_common, word_diff
 
 WORDS = st.lists(st.sampled_from(["a", "wall", "stands", ".", "\n", "straight", "<b>", "壁は", "don't"]), max_size=30)
 

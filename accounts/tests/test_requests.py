@@ -1,0 +1,123 @@
+"""What every request reads: the session, the person, the header's rooms; and statements that are written once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from django.contrib.sessions.models import Session
+from django.db import connection
+from django.db.models import Model
+from django.template import Context, Template
+from django.test import Client, RequestFactory
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from accounts.context import navigation
+from accounts.models import Role, User, WorkspaceMembership
+from accounts.sessions import SessionStore
+from accounts.statements import Given, Statement
+from tests.cast import Cast, web
+
+MEMBER = Statement(
+    lambda: WorkspaceMembership.objects.select_related("user", "workspace").filter(
+        user__username=Given("name"), role=Given("role")
+    )
+)
+
+
+def columns(row: Model) -> dict[str, object]:
+    return {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}
+
+
+def test_a_statement_makes_the_objects_that_its_queryset_makes(cast: Cast) -> None:
+    found = MEMBER.first(name="max", role=Role.MANAGER)
+    assert found is not None
+    with CaptureQueriesContext(connection) as queries:
+        expected = (WorkspaceMembership, User), (found.user, cast.manager), (found.workspace, cast.workspace)
+        assert columns(found) == columns(WorkspaceMembership.objects.get(pk=found.pk))
+        assert [columns(row) for row, _same in expected[1:]] == [columns(same) for _row, same in expected[1:]]
+    # Those of `select_related` came with it.
+    assert len(queries) == 1
+
+
+def test_a_statement_takes_other_values_every_time_and_tells_its_objects_apart(cast: Cast) -> None:
+    assert [row.user_id for row in MEMBER.all(name="rita", role=Role.RESEARCHER)] == [cast.researcher.pk]
+    assert [row.user_id for row in MEMBER.all(name="max", role=Role.MANAGER)] == [cast.manager.pk]
+    assert MEMBER.first(name="max", role=Role.OWNER) is None
+    # A value is data, never SQL.
+    assert MEMBER.all(name="max' OR '1' = '1", role=Role.MANAGER) == []
+
+
+def test_objects_of_a_statement_can_be_saved(cast: Cast) -> None:
+    found = MEMBER.first(name="max", role=Role.MANAGER)
+    assert found is not None
+    found.role = Role.RESEARCHER
+    found.save(update_fields=["role"])
+    assert MEMBER.first(name="max", role=Role.MANAGER) is None
+    assert WorkspaceMembership.objects.filter(pk=found.pk, role=Role.RESEARCHER).exists()
+
+
+def test_a_value_that_is_not_named_is_an_error(cast: Cast) -> None:
+    with pytest.raises(KeyError, match="role"):
+        MEMBER.first(name="max")
+
+
+def test_a_session_that_ended_or_was_signed_out_opens_nothing(cast: Cast) -> None:
+    client = web(cast.manager)
+    key = client.session.session_key
+    assert SessionStore(key).load()["_auth_user_id"] == str(cast.manager.pk)
+    assert client.get("/").status_code == 200
+    Session.objects.filter(session_key=key).update(expire_date=timezone.now() - timedelta(seconds=1))
+    assert SessionStore(key).load() == {}
+    assert client.get("/").status_code == 302
+    assert SessionStore(uuid4().hex).load() == {}
+    other = web(cast.manager)
+    gone = other.session.session_key
+    other.post("/sign-out/")
+    assert SessionStore(gone).load() == {}
+
+
+@pytest.mark.parametrize("change", [{"is_active": False}, {"password": "another"}], ids=str)
+def test_a_person_who_was_deactivated_or_changed_their_password_is_out_at_once(
+    cast: Cast, change: dict[str, object]
+) -> None:
+    client = web(cast.manager)
+    assert client.get("/").status_code == 200
+    User.objects.filter(pk=cast.manager.pk).update(**change)
+    assert client.get("/").status_code == 302
+
+
+def test_a_forged_session_cookie_is_nobody(db: None) -> None:
+    client = Client()
+    client.cookies["sessionid"] = "x' OR '1' = '1"
+    assert client.get("/").status_code == 302
+
+
+def rooms(user: User, template: str) -> str:
+    request = RequestFactory().get("/")
+    request.user = user
+    return Template(template).render(Context(navigation(request)))
+
+
+HEADER = (
+    "{% if is_manager %}m{% endif %}{% if is_researcher %}r{% endif %}{% if workspace %}{{ workspace.name }}{% endif %}"
+)
+
+
+def test_the_header_knows_whose_rooms_are_open(cast: Cast) -> None:
+    assert rooms(cast.owner, HEADER) == "mrPlumb Lab"
+    assert rooms(cast.manager, HEADER) == "mPlumb Lab"
+    assert rooms(cast.researcher, HEADER) == "rPlumb Lab"
+    assert rooms(cast.alice, HEADER) == ""
+    assert rooms(cast.charlie, HEADER) == "mrElsewhere"
+
+
+def test_a_part_without_a_header_asks_nothing_and_a_header_asks_once(cast: Cast) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        rooms(cast.manager, "a part")
+    assert len(queries) == 0
+    with CaptureQueriesContext(connection) as queries:
+        rooms(cast.manager, HEADER * 2)
+    assert len(queries) == 1

@@ -1,0 +1,102 @@
+"""What a manager knows of a labeler in a campaign: languages and skills, by which tasks find their people."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils.translation import gettext as _
+
+from accounts.errors import Refused
+from accounts.models import AuditEvent, User
+from accounts.text import check_text
+from annotation.models import Campaign, Labeler, Participation
+from annotation.querysets import TaskQuerySet
+
+LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
+LANGUAGE_MAX_CHARACTERS = 35
+SKILL_MAX_CHARACTERS = 60
+MAX_WORDS = 30
+
+
+def lock_participation(*, campaign: Campaign, labeler: Labeler) -> Participation:
+    """The labeler's standing, made where there is none yet and locked. Call it inside a transaction."""
+    Participation.objects.get_or_create(campaign=campaign, labeler=labeler)
+    return Participation.objects.select_for_update(no_key=True).get(campaign=campaign, labeler=labeler)
+
+
+def matching(tasks: TaskQuerySet, participation: Participation) -> TaskQuerySet:
+    """Tasks in a language that the labeler reads and of a skill that they have.
+
+    A task without a language, and a labeler without one, fit anything. "pt" reads "pt-BR" too, "pt-BR" not "pt"
+    (basic filtering, RFC 4647). A task that asks for a skill is only for those who have it.
+    """
+    tasks = tasks.filter(skill__in=["", *participation.skills])
+    if not participation.languages:
+        return tasks
+    reads = Q(language="")
+    for tag in participation.languages:
+        reads |= Q(language__iexact=tag) | Q(language__istartswith=f"{tag}-")
+    return tasks.filter(reads)
+
+
+@transaction.atomic
+def set_reading(
+    *,
+    campaign: Campaign,
+    labeler: Labeler,
+    by: User | None,
+    languages: Sequence[str] | None = None,
+    skills: Sequence[str] | None = None,
+) -> Participation:
+    """Say what a labeler reads and is good at; None leaves one as it is, an empty list of languages means anything.
+
+    Also: the queue is looked through anew for them; records `campaign.labeler_reading`.
+
+    Raises:
+        Refused: labeler_unknown (404), language_invalid, skill_invalid, too_many_words or the codes of `check_text`.
+    """
+    if labeler.workspace_id != campaign.workspace_id:
+        raise Refused(_("There is no such labeler in this workspace."), code="labeler_unknown", status=404)
+    participation = lock_participation(campaign=campaign, labeler=labeler)
+    if languages is not None:
+        participation.languages = [_language(tag) for tag in _words(languages)]
+    if skills is not None:
+        participation.skills = [_skill(word) for word in _words(skills)]
+    # What was passed over before may be for them now.
+    participation.passed_priority = participation.passed_task = None
+    participation.save(update_fields=["languages", "skills", "passed_priority", "passed_task"])
+    AuditEvent.record(
+        workspace=campaign.workspace,
+        actor=by,
+        verb="campaign.labeler_reading",
+        target=campaign,
+        labeler=str(labeler.public_id),
+        languages=participation.languages,
+        skills=participation.skills,
+    )
+    return participation
+
+
+def _words(words: Sequence[str]) -> list[str]:
+    if len(words) > MAX_WORDS:
+        raise Refused(_("At most %(max)d of them, please.") % {"max": MAX_WORDS}, code="too_many_words")
+    return list(dict.fromkeys(words))
+
+
+def _language(tag: str) -> str:
+    check_text(tag, what=_("A language"), max_characters=LANGUAGE_MAX_CHARACTERS)
+    if not LANGUAGE.fullmatch(tag):
+        raise Refused(
+            _("“%(tag)s” is not a language tag; write en, pt-BR or the like.") % {"tag": tag}, code="language_invalid"
+        )
+    return tag
+
+
+def _skill(word: str) -> str:
+    check_text(word, what=_("A skill"), max_characters=SKILL_MAX_CHARACTERS)
+    if "," in word:
+        raise Refused(_("A skill is written without commas."), code="skill_invalid")
+    return word

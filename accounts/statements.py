@@ -17,6 +17,7 @@ from django.db import connection
 from django.db.models import Model, QuerySet, Value
 from django.db.models.query import get_related_populators
 from django.db.models.sql.compiler import SQLCompiler
+from psycopg.sql import Literal
 
 M = TypeVar("M", bound=Model)
 
@@ -34,7 +35,8 @@ class Given(Value):
 
 class _Compiled(NamedTuple):
     sql: str
-    parameters: list[Any]
+    given: list[str]
+    """Names of the values that are sent, in the order of their places."""
     model: type[Model]
     columns: slice
     """Of the row: the model's own."""
@@ -57,9 +59,8 @@ class Statement(Generic[M]):
     def all(self, **values: Any) -> list[M]:
         """The objects for these values, which are sent as they are: a UUID for a UUID column, not its text."""
         found = self._compiled
-        given = [values[each.name] if isinstance(each, Given) else each for each in found.parameters]
         with connection.cursor() as cursor:
-            cursor.execute(found.sql, given)
+            cursor.execute(found.sql, [values[name] for name in found.given])
             rows = cursor.fetchall()
         return [self._object(found, row) for row in found.convert(rows)]
 
@@ -85,8 +86,8 @@ class Statement(Generic[M]):
         columns = slice(fields[0], fields[-1] + 1)
         converters = compiler.get_converters([expression for expression, *_rest in select])
         return _Compiled(
-            sql=sql,
-            parameters=list(parameters),
+            sql=_with_literals(sql, list(parameters)),
+            given=[each.name for each in parameters if isinstance(each, Given)],
             model=info["model"],
             columns=columns,
             names=[each[0].target.attname for each in select[columns]],
@@ -94,3 +95,19 @@ class Statement(Generic[M]):
             populators=get_related_populators(info, select, connection.alias),  # type: ignore[call-arg]
             convert=lambda rows: compiler.apply_converters(rows, converters),
         )
+
+
+def _with_literals(sql: str, parameters: list[Any]) -> str:
+    """The SQL with all values in it but those that each call gives.
+
+    A prepared statement's plan is made without its parameters: a partial index serves it only where the values of the
+    index's condition stand in the text.
+    """
+    connection.ensure_connection()
+    first, *rest = sql.split("%s")
+    places = ("%s" if isinstance(each, Given) else _literal(each) for each in parameters)
+    return first + "".join(place + part for place, part in zip(places, rest, strict=True))
+
+
+def _literal(value: Any) -> str:
+    return Literal(value).as_string(connection.connection).replace("%", "%%")

@@ -62,7 +62,10 @@ class TaskQuerySet(models.QuerySet["Task"]):
 
         Asked of one task after the other as the queue is walked, never by reading all that the labeler did.
         """
-        met = (Subquery(rows.values("pk")[:1]) for rows in _meetings(labeler=labeler.pk))
+        return self.not_met_by(Value(labeler.pk))
+
+    def not_met_by(self, labeler_id: Value) -> Self:
+        met = (Subquery(rows.values("pk")[:1]) for rows in _meetings(labeler=labeler_id))
         return self.filter(*(IsNull(first, True) for first in met))
 
     def not_ranked_by_user(self, user_id: int | None) -> Self:
@@ -72,15 +75,13 @@ class TaskQuerySet(models.QuerySet["Task"]):
     def in_queue_order(self) -> Self:
         return self.order_by("priority", "pk")
 
-    def after(self, priority: int, task_id: int) -> Self:
+    def after(self, priority: Value, task_id: Value) -> Self:
         """Tasks further on in the queue than this place."""
-        here = _place(Value(priority), Value(task_id))
-        return self.filter(GreaterThan(_place(F("priority"), F("pk")), here))
+        return self.filter(GreaterThan(_place(F("priority"), F("pk")), _place(priority, task_id)))
 
-    def up_to(self, priority: int, task_id: int) -> Self:
+    def up_to(self, priority: Value, task_id: Value) -> Self:
         """Tasks up to this place in the queue."""
-        here = _place(Value(priority), Value(task_id))
-        return self.filter(LessThanOrEqual(_place(F("priority"), F("pk")), here))
+        return self.filter(LessThanOrEqual(_place(F("priority"), F("pk")), _place(priority, task_id)))
 
 
 class LeaseQuerySet(models.QuerySet["Lease"]):

@@ -109,7 +109,7 @@ class SkipSerializer(serializers.Serializer[None]):
     note = serializers.CharField(required=False, allow_blank=True, max_length=1000, help_text="In your own words.")
 
 
-class ReportSerializer(serializers.ModelSerializer[Report]):
+class OwnReportSerializer(serializers.ModelSerializer[Report]):
     id = serializers.UUIDField(source="public_id", read_only=True)
     # The service refuses what it does not know, with the page's sentence.
     kind = serializers.CharField(max_length=20, help_text=f"One of {', '.join(ReportKind.values)}.")
@@ -235,14 +235,14 @@ class LeaseSkip(APIView):
 
 
 class LeaseReport(APIView):
-    @extend_schema(request=ReportSerializer, responses={201: ReportSerializer})
+    @extend_schema(request=OwnReportSerializer, responses={201: OwnReportSerializer})
     def post(self, request: Request, public_id: UUID) -> Response:
         """Tell the campaign's manager that something is wrong with the task; you still hold it."""
         lease = get_lease(request.user, public_id)
-        asked = ReportSerializer(data=request.data)
+        asked = OwnReportSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         report = services.report_task(lease=lease, **asked.validated_data)
-        return Response(ReportSerializer(report).data, status=201)
+        return Response(OwnReportSerializer(report).data, status=201)
 
 
 class LeaseRelease(APIView):

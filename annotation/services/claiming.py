@@ -7,16 +7,25 @@ import random
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import F, Subquery
+from django.db.models import F
 from django.utils import timezone
 
+from accounts.statements import Given, Statement
 from annotation.models import Campaign, Labeler, Lease, Participation, Task
 from annotation.quality import QualityPlan
-from annotation.querysets import TaskQuerySet
-from annotation.services.choosing import choose_planned, matching
+from annotation.services.choosing import choose_planned
 from annotation.services.leases import check_open, expire_due
+from annotation.services.offers import BEGINNING, Offers, offers_for
 from annotation.services.participations import lock_participation
 
+HELD = Statement(
+    lambda: (
+        Lease.objects.active()
+        .filter(labeler=Given("labeler"), task__campaign=Given("campaign"), revises=None)
+        .select_related("task")
+        .order_by("pk")
+    )
+)
 MAX_HELD = 2
 """Tasks that a labeler may hold in a campaign: the one on the screen and the one that is fetched ahead."""
 COMMITTED_WITHIN = timedelta(seconds=10)
@@ -57,17 +66,16 @@ def _claim(campaign: Campaign, labeler: Labeler, purpose: str | None, ahead: boo
     standing.labeler = labeler
     term = timedelta(seconds=standing.campaign.lease_seconds)
     # A ranking that was taken up again has an address of its own; the work goes on beside it.
-    held = Lease.objects.active().filter(labeler=labeler.pk, task__campaign=campaign.pk, revises=None)
+    leases = HELD.all(labeler=labeler.pk, campaign=campaign.pk)
     if purpose is not None:
-        held = held.filter(task__purpose=purpose)
-    leases = list(held.select_related("task").order_by("pk"))
+        leases = [lease for lease in leases if lease.task.purpose == purpose]
     if leases and not (ahead and len(leases) < MAX_HELD):
         lease = leases[-1 if ahead else 0]
         if _is_held_on(lease, now, term):
             return _with_known(lease, standing.campaign, labeler)
     plan = QualityPlan.read(standing.campaign.quality)
     chosen = choose_planned(standing, plan, num_held=len(leases), now=now)
-    task = chosen.task if chosen else _take_next(standing, labeler, purpose)
+    task = chosen.task if chosen else _take_next(standing, purpose)
     if task is None:
         return None
     lease = Lease(task=task, labeler=labeler, expires_at=now + term)
@@ -91,57 +99,50 @@ def _with_known(lease: Lease, campaign: Campaign, labeler: Labeler) -> Lease:
     return lease
 
 
-def _take_next(standing: Participation, labeler: Labeler, purpose: str | None) -> Task | None:
+def _take_next(standing: Participation, purpose: str | None) -> Task | None:
     """Take a slot of the first task in the queue that is for the labeler; None where there is none."""
-    tasks = Task.objects.filter(campaign=standing.campaign_id)
-    if purpose is not None:
-        tasks = tasks.filter(purpose=purpose)
-    offered = matching(tasks, standing).open().not_ranked_by(labeler)
+    offers = offers_for(standing, purpose)
+    who = {"campaign": standing.campaign_id, "labeler": standing.labeler_id}
     # A place in the queue is one of all purposes.
-    task = _first(offered, None) if purpose is not None else _next_by_place(offered, standing)
-    if task is None:
-        # All that is left is locked by somebody: now it is worth waiting for.
-        task = offered.in_queue_order().select_for_update(no_key=True, of=("self",)).first()
+    task = _first(offers, None, who, BEGINNING) if purpose is not None else _next_by_place(offers, standing, who)
+    # All that is left is locked by somebody: now it is worth waiting for.
+    task = task or offers.any_left.first(**who)
     if task is None or not Task.objects.filter(pk=task.pk, free_slots__gt=0).update(free_slots=F("free_slots") - 1):
         return None
     return task
 
 
-def _next_by_place(offered: TaskQuerySet, standing: Participation) -> Task | None:
+def _next_by_place(offers: Offers, standing: Participation, who: dict[str, int]) -> Task | None:
     """The first task for the labeler: one that came back before their place, else one after it, else any."""
     place, looked_back_at = (standing.passed_priority, standing.passed_task), standing.looked_back_at
-    task = _came_back(offered, standing) or _after_place(offered, standing) or _first(offered, standing)
+    task = None
+    if standing.passed_priority is not None and standing.passed_task is not None:
+        here = standing.passed_priority, standing.passed_task
+        task = _came_back(offers, standing, who, here) or _first(offers, standing, who, here)
+    task = task or _first(offers, standing, who, BEGINNING)
     if place != (standing.passed_priority, standing.passed_task) or looked_back_at != standing.looked_back_at:
         standing.save(update_fields=["passed_priority", "passed_task", "looked_back_at"])
     return task
 
 
-def _came_back(offered: TaskQuerySet, standing: Participation) -> Task | None:
-    if standing.passed_priority is None or standing.passed_task is None or standing.looked_back_at is None:
+def _came_back(offers: Offers, standing: Participation, who: dict[str, int], here: tuple[int, int]) -> Task | None:
+    now, since = timezone.now(), standing.looked_back_at
+    if since is None or now - since < COMMITTED_WITHIN + LOOKS_BACK_EVERY:
         return None
-    if timezone.now() - standing.looked_back_at < COMMITTED_WITHIN + LOOKS_BACK_EVERY:
-        return None
-    returned = offered.filter(returned_at__gt=standing.looked_back_at)
-    # In the order of an index that holds nothing else: by priority, the whole queue might be walked instead.
-    behind = returned.up_to(standing.passed_priority, standing.passed_task).order_by("returned_at")
-    task = behind.select_for_update(skip_locked=True, no_key=True, of=("self",)).first()
+    task = offers.came_back.first(**who, priority=here[0], task=here[1], since=since)
     if task is None:
-        standing.looked_back_at = timezone.now() - COMMITTED_WITHIN
+        standing.looked_back_at = now - COMMITTED_WITHIN
     return task
 
 
-def _after_place(offered: TaskQuerySet, standing: Participation) -> Task | None:
-    if standing.passed_priority is None or standing.passed_task is None:
-        return None
-    return _first(offered.after(standing.passed_priority, standing.passed_task), standing)
-
-
-def _first(offered: TaskQuerySet, standing: Participation | None) -> Task | None:
-    """The first task that nobody has locked; the labeler's place moves there, unless a locked one was stepped over."""
-    in_order = offered.in_queue_order()
-    free = in_order.annotate(head=Subquery(in_order.values("pk")[:1]))
-    task = free.select_for_update(skip_locked=True, no_key=True, of=("self",)).first()
-    if task is not None and standing is not None and task.head == task.pk:
+def _first(offers: Offers, standing: Participation | None, who: dict[str, int], here: tuple[int, int]) -> Task | None:
+    """The first task after a place that nobody has locked; the labeler moves there, unless one was stepped over."""
+    asked = {**who, "priority": here[0], "task": here[1]}
+    task = offers.free.first(**asked)
+    if task is None or standing is None:
+        return task
+    head = offers.head.first(**asked)
+    if head is not None and head.pk == task.pk:
         standing.passed_priority, standing.passed_task = task.priority, task.pk
         standing.looked_back_at = standing.looked_back_at or timezone.now() - COMMITTED_WITHIN
     return task

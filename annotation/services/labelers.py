@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef
+from django.db.models import Case, Exists, F, OuterRef, When
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -12,6 +12,7 @@ from accounts.models import AuditEvent, User, Workspace
 from accounts.statements import Given, Statement
 from accounts.text import check_text
 from annotation.models import Campaign, Exclusion, Labeler, LabelerKind, Participation, Ranking, Task, TaskRole
+from annotation.querysets import TaskQuerySet
 from annotation.services.campaign_settings import NAME_MAX_CHARACTERS
 from annotation.services.participations import lock_participation
 
@@ -105,20 +106,21 @@ def is_set_aside(standing: Participation) -> bool:
     return in_force.exists()
 
 
-def _ranked_tasks(campaign: Campaign, labeler: Labeler) -> list[tuple[int, int]]:
-    """Key and free slots of the tasks whose slots the labeler's rankings take, locked in the order of their keys."""
+def _ranked_tasks(campaign: Campaign, labeler: Labeler) -> TaskQuerySet:
+    """Tasks whose slots the labeler's rankings take, locked in the order of their keys."""
     said = Ranking.objects.current().filter(task=OuterRef("pk"), labeler=labeler, repeat=0)
     tasks = Task.objects.not_archived().filter(campaign=campaign, role=TaskRole.WORK).filter(Exists(said))
-    locked = tasks.select_for_update(no_key=True, of=("self",)).order_by("pk")
-    return list(locked.values_list("pk", "free_slots"))
+    # Evaluated for its locks only.
+    len(tasks.select_for_update(no_key=True, of=("self",)).order_by("pk").values_list("pk"))
+    return tasks
 
 
 def _reopen_slots(campaign: Campaign, labeler: Labeler) -> None:
-    tasks = Task.objects.filter(pk__in=[task for task, _free in _ranked_tasks(campaign, labeler)])
-    tasks.update(free_slots=F("free_slots") + 1, returned_at=timezone.now())
+    _ranked_tasks(campaign, labeler).update(free_slots=F("free_slots") + 1, returned_at=timezone.now())
 
 
 def _fill_slots(campaign: Campaign, labeler: Labeler) -> None:
-    ranked = _ranked_tasks(campaign, labeler)
-    Task.objects.filter(pk__in=[task for task, free in ranked if free]).update(free_slots=F("free_slots") - 1)
-    Task.objects.filter(pk__in=[task for task, free in ranked if not free]).update(overlap=F("overlap") + 1)
+    num_taken = Case(When(free_slots__gt=0, then=1), default=0)
+    _ranked_tasks(campaign, labeler).update(
+        free_slots=F("free_slots") - num_taken, overlap=F("overlap") + 1 - num_taken
+    )

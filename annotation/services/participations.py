@@ -5,23 +5,24 @@ from __future__ import annotations
 from accounts.statements import Given, Statement
 from annotation.models import Participation
 
-STANDING = Statement(
+LOCKED = Statement(
     lambda: (
-        Participation.objects.filter(campaign=Given("campaign"), labeler=Given("labeler"))
-        .select_related("campaign")
+        Participation.objects.select_related("campaign")
         .select_for_update(of=("self",), no_key=True)
+        .filter(campaign=Given("campaign"), labeler=Given("labeler"))
     )
 )
 
 
 def lock_participation(*, campaign_id: int, labeler_id: int) -> Participation:
     """The labeler's standing and its campaign as they are now, locked until the transaction ends; made if need be."""
-    found = STANDING.first(campaign=campaign_id, labeler=labeler_id)
+    found = LOCKED.first(campaign=campaign_id, labeler=labeler_id)
     if found is None:
         new = Participation(campaign_id=campaign_id, labeler_id=labeler_id)
         # Two first steps at once: the second waits for the first one's row and uses it.
         Participation.objects.bulk_create([new], ignore_conflicts=True)
-        (found,) = STANDING.all(campaign=campaign_id, labeler=labeler_id)
+        found = LOCKED.first(campaign=campaign_id, labeler=labeler_id)
+    assert found is not None
     return found
 
 

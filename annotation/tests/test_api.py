@@ -268,7 +268,8 @@ def test_a_labeler_learns_texts_and_times_and_nothing_else(scene: Scene) -> None
 
     body = call(scene, "alice", "get", scene.urls()["lease"]).json()
 
-    assert set(body) == {"id", "campaign", "state", "expires_at", "guidelines", "messages", "answers", "draft"}
+    asked = {"guidelines", "protocol", "questions", "messages", "answers"}
+    assert set(body) == asked | {"id", "campaign", "state", "expires_at", "draft"}
     assert all(set(answer) == {"id", "text"} for answer in body["answers"])
     assert [answer["id"] for answer in body["answers"]] == scene.lease.shown
     assert body["messages"] == [{"role": "user", "content": "Why is the sky blue?"}]

@@ -1,0 +1,65 @@
+"""The reads of a claim: which task comes next for a labeler. Their SQL is written once for each kind of labeler."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from django.db.models import IntegerField
+
+from accounts.statements import Given, Statement
+from annotation.models import Participation, Task
+from annotation.querysets import TaskQuerySet
+from annotation.services.standing import matching
+
+
+class Offers(NamedTuple):
+    """Each is asked for a `campaign` and a `labeler`, most from a place on (`priority`, `task`)."""
+
+    came_back: Statement[Task]
+    """Nobody's, up to the place, with a slot that came back after `since`."""
+    free: Statement[Task]
+    """Nobody's, after the place; tasks that somebody has locked are stepped over."""
+    head: Statement[Task]
+    """The first after the place, locked or not."""
+    any_left: Statement[Task]
+    """The first of all; one that is locked is waited for."""
+
+
+BEGINNING = (-(2**31), 0)
+"""The place before all others."""
+
+
+def offers_for(standing: Participation, purpose: str | None) -> Offers:
+    return _offers(tuple(standing.languages), tuple(standing.skills), purpose)
+
+
+@lru_cache(maxsize=256)
+def _offers(languages: tuple[str, ...], skills: tuple[str, ...], purpose: str | None) -> Offers:
+    def offered() -> TaskQuerySet:
+        tasks = Task.objects.filter(campaign=Given("campaign"))
+        if purpose is not None:
+            tasks = tasks.filter(purpose=purpose)
+        reader = Participation(languages=list(languages), skills=list(skills))
+        return matching(tasks, reader).open().not_met_by(Given("labeler"))
+
+    def after() -> TaskQuerySet:
+        return offered().after(*place).in_queue_order()
+
+    number = IntegerField()
+    place = (Given("priority", output_field=number), Given("task", output_field=number))
+    return Offers(
+        # In the order of an index that holds nothing else: by priority, the whole queue might be walked instead.
+        came_back=Statement(
+            lambda: (
+                offered()
+                .filter(returned_at__gt=Given("since"))
+                .up_to(*place)
+                .order_by("returned_at")
+                .select_for_update(skip_locked=True, no_key=True, of=("self",))[:1]
+            )
+        ),
+        free=Statement(lambda: after().select_for_update(skip_locked=True, no_key=True, of=("self",))[:1]),
+        head=Statement(lambda: after()[:1]),
+        any_left=Statement(lambda: offered().in_queue_order().select_for_update(no_key=True, of=("self",))[:1]),
+    )

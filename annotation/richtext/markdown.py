@@ -109,8 +109,8 @@ def _formula(self: RendererHTML, tokens: Sequence[Token], index: int, options: A
         return f'<code dir="ltr">{escapeHtml(token.content)}</code>'
     is_display = token.type != "math_inline"
     formula = mathml(token.content, is_display=is_display)
-    # A formula does not break into lines: what may be wider than a phone scrolls.
-    is_wide = is_display or len(token.content) > MAX_INLINE_CHARACTERS
+    # A formula does not break into lines as its source does: what may be wider than a phone scrolls.
+    is_wide = formula.startswith("<math") and (is_display or len(token.content) > MAX_INLINE_CHARACTERS)
     return f'<span class="formula" tabindex="0">{formula}</span>' if is_wide else formula
 
 

@@ -27,7 +27,7 @@ PLAIN: dict[str, Any] = {
     "contrast": "no-preference",
     "forced_colors": "none",
 }
-NOT_PAGES = ("csv", "parquet", "tensorboard", "-metrics", "-log", "-agreement", "-samples")
+NOT_PAGES = ("csv", "parquet", "tensorboard", "-metrics", "-log", "-agreement", "-samples", "-progress")
 """Files, and parts of other pages."""
 LOOKS: dict[str, dict[str, Any]] = {
     "dark, on a phone": {"color_scheme": "dark", "viewport": {"width": 360, "height": 740}},

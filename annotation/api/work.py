@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 from accounts.api.person import person
 from annotation import services
 from annotation.access import get_lease, get_own_ranking, get_work_campaign
-from annotation.models import Completion, Lease, Ranking, Report, ReportKind, SkipReason
+from annotation.models import Lease, Ranking, Report, ReportKind, SkipReason
 from annotation.protocols import Protocol, Questions
 from annotation.queries import work_for
 from annotation.services import Submission, SubmittedItem
@@ -134,8 +134,8 @@ class DraftSerializer(serializers.Serializer[None]):
 
 
 def lease_data(lease: Lease) -> dict[str, Any]:
-    """What a labeler may see of a lease."""
-    texts = dict(Completion.objects.filter(public_id__in=lease.shown).values_list("public_id", "text"))
+    """What a labeler may see of a lease, as `LeaseSerializer` describes it."""
+    texts = {str(item.completion.public_id): item.completion.text for item in services.items_of(lease.task_id)}
     guidelines = services.lease_guidelines(lease)
     return {
         "id": lease.public_id,
@@ -146,7 +146,7 @@ def lease_data(lease: Lease) -> dict[str, Any]:
         "protocol": lease.task.campaign.protocol,
         "questions": Questions.read(lease.task.campaign.questions).as_json(),
         "messages": lease.task.prompt.messages,
-        "answers": [{"id": public_id, "text": texts[UUID(public_id)]} for public_id in lease.shown],
+        "answers": [{"id": public_id, "text": texts[public_id]} for public_id in lease.shown],
         "draft": lease.draft,
     }
 
@@ -172,7 +172,7 @@ class WorkNext(APIView):
         lease = services.claim_task(campaign=campaign, labeler=labeler, ahead=asked.validated_data["ahead"])
         if lease is None:
             return Response(status=204)
-        return Response(LeaseSerializer(lease_data(lease)).data)
+        return Response(lease_data(lease))
 
 
 class WorkRankings(APIView):
@@ -191,7 +191,7 @@ class RankingRevise(APIView):
         """Take up a ranking of yours again; it stands until you submit the new one."""
         ranking = get_own_ranking(request.user, public_id)
         lease = services.revise_ranking(ranking=ranking, labeler=ranking.labeler)
-        return Response(LeaseSerializer(lease_data(lease)).data)
+        return Response(lease_data(lease))
 
 
 class RankingWithdraw(APIView):
@@ -207,7 +207,7 @@ class LeaseDetail(APIView):
     @extend_schema(responses=LeaseSerializer)
     def get(self, request: Request, public_id: UUID) -> Response:
         """A task that you hold or held."""
-        return Response(LeaseSerializer(lease_data(get_lease(request.user, public_id))).data)
+        return Response(lease_data(get_lease(request.user, public_id)))
 
 
 class LeaseSubmit(APIView):

@@ -34,6 +34,7 @@ from annotation.services.quality import resolve_report, set_quality_plan
 from annotation.services.rankings import SubmitResult, lease_guidelines, submit_ranking
 from annotation.services.reports import report_task
 from annotation.services.revisions import recent_rankings, revise_ranking, withdraw_ranking
+from annotation.services.shown import items_of
 from annotation.services.standing import set_reading
 from annotation.submission import Submission, SubmittedItem
 
@@ -64,6 +65,7 @@ __all__ = [
     "exclude_labeler",
     "expire_leases",
     "import_jsonl",
+    "items_of",
     "labeler_for",
     "lease_guidelines",
     "let_try_again",

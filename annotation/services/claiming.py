@@ -17,6 +17,7 @@ from annotation.services.choosing import choose_planned
 from annotation.services.leases import check_open, expire_due
 from annotation.services.offers import BEGINNING, Offers, offers_for
 from annotation.services.participations import lock_participation
+from annotation.services.shown import items_of
 
 HELD = Statement(
     lambda: (
@@ -153,10 +154,9 @@ def shown_order(task: Task, labeler: Labeler) -> list[str]:
 
     Shuffled by what is shown and who looks: a repeated simulation sees the same order, and no source has a place.
     """
-    columns = ("completion__public_id", "completion__text", "task__prompt__content_sha256")
-    answers = list(task.items.order_by("position").values_list(*columns))
+    items = items_of(task.pk)
     if not task.is_order_fixed:
-        texts = "\0".join(text for _public_id, text, _sha in answers)
-        key = f"{labeler.kind}|{labeler.name}|{answers[0][2]}|{texts}"
-        random.Random(hashlib.sha256(key.encode()).hexdigest()).shuffle(answers)
-    return [str(public_id) for public_id, _text, _sha in answers]
+        texts = "\0".join(item.completion.text for item in items)
+        key = f"{labeler.kind}|{labeler.name}|{task.prompt.content_sha256}|{texts}"
+        random.Random(hashlib.sha256(key.encode()).hexdigest()).shuffle(items)
+    return [str(item.completion.public_id) for item in items]

@@ -17,6 +17,9 @@ from annotation.services.campaign_settings import NAME_MAX_CHARACTERS
 from annotation.services.participations import lock_participation
 
 REASON_MAX_CHARACTERS = 500
+IN_FORCE = Statement(
+    lambda: Exclusion.objects.in_force().filter(campaign=Given("campaign"), labeler=Given("labeler"))[:1]
+)
 
 PERSONS_LABELER = Statement(lambda: Labeler.objects.filter(workspace=Given("workspace"), user=Given("user")))
 
@@ -102,8 +105,7 @@ def _lock(campaign: Campaign, labeler: Labeler) -> None:
 
 def is_set_aside(standing: Participation) -> bool:
     """Whether the labeler's rankings count for nothing now; exact while their standing is locked."""
-    in_force = Exclusion.objects.in_force().filter(campaign=standing.campaign_id, labeler=standing.labeler_id)
-    return in_force.exists()
+    return IN_FORCE.first(campaign=standing.campaign_id, labeler=standing.labeler_id) is not None
 
 
 def _ranked_tasks(campaign: Campaign, labeler: Labeler) -> TaskQuerySet:

@@ -19,6 +19,7 @@ from annotation.services.choosing import Feedback, note_submitted
 from annotation.services.labelers import is_set_aside
 from annotation.services.leases import before, lock_standing, return_slots
 from annotation.services.overlap import grow_overlap
+from annotation.services.shown import items_of
 from annotation.states import CampaignState, LeaseState
 from annotation.submission import Submission, as_json, body_sha256, checked
 
@@ -153,12 +154,11 @@ def _store(lease: Lease, said: Submission, campaign: Campaign) -> Ranking:
 
 
 def _store_items(ranking: Ranking, lease: Lease, said: Submission) -> None:
-    keys = dict(Completion.objects.filter(public_id__in=lease.shown).values_list("public_id", "pk"))
-    by_text = {str(public_id): key for public_id, key in keys.items()}
+    keys = {str(item.completion.public_id): item.completion_id for item in items_of(lease.task_id)}
     RankingItem.objects.bulk_create(
         RankingItem(
             ranking=ranking,
-            completion_id=by_text[str(item.completion_id)],
+            completion_id=keys[str(item.completion_id)],
             position_shown=position,
             rank=item.rank,
             unrankable_reason=item.unrankable_reason,

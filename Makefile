@@ -20,8 +20,9 @@ test: lint ## everything: lint, types, import contracts, tests against real Post
 	@$(BIN)/pytest -n $(WORKERS) --durations=10
 	@$(BIN)/python tests/browser_setup.py --report
 
-soak: ## half an hour on a quiet machine: the queue under load up to a million tasks, then with workers killed; results in var/soak
-	@$(PYTHON) tools/bootstrap.py
+soak: ## an hour on a quiet machine: histories of the queue, load up to a million tasks, then with workers killed; results in var/soak
+	@$(PYTHON) tools/bootstrap.py --test
+	@QUEUE_EXAMPLES=500 $(BIN)/pytest -q --timeout 0 annotation/tests/test_queue_machine.py
 	@for tasks in 10000 100000 1000000; do $(BIN)/python benchmarks/labelling.py --tasks $$tasks --seconds 60 \
 		--chaos-seconds 300 --results var/soak/api-$$tasks.json || exit 1; done
 	@$(BIN)/python benchmarks/labelling.py --pages --seconds 60 --chaos-seconds 300 --results var/soak/pages.json

@@ -14,8 +14,8 @@ from django.utils.functional import Promise
 from accounts.word_diff import Piece, word_diff
 from annotation.models import Campaign, GuidelineVersion, Labeler, Lease, Ranking, Task
 from annotation.protocols import STRENGTHS
+from annotation.queries import MAX_COUNTED
 
-MAX_LEFT = 1000
 """Tasks are counted up to so many: beyond that nobody plans their day by the number."""
 PACE_OF = 50
 """The last so many rankings make the pace."""
@@ -57,13 +57,13 @@ def work_progress(campaign: Campaign, labeler: Labeler) -> WorkProgress:
     said = Ranking.objects.current().filter(labeler=labeler, task__campaign=campaign)
     midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
     open_tasks = Task.objects.open().filter(campaign=campaign).not_ranked_by(labeler).in_queue_order()
-    num_left = open_tasks[: MAX_LEFT + 1].count()
+    num_left = open_tasks[: MAX_COUNTED + 1].count()
     last = said.filter(active_seconds__isnull=False).order_by("-pk").values_list("active_seconds", flat=True)
     seconds = [value for value in last[:PACE_OF] if value is not None]
     return WorkProgress(
         num_today=said.filter(created_at__gte=midnight).count(),
-        num_left=min(num_left, MAX_LEFT),
-        has_more=num_left > MAX_LEFT,
+        num_left=min(num_left, MAX_COUNTED),
+        has_more=num_left > MAX_COUNTED,
         pace_seconds=median(seconds) if seconds else None,
     )
 

@@ -8,7 +8,8 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import Aggregate, Count, IntegerField, OuterRef, Q, QuerySet, Subquery, Sum
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import Aggregate, Count, Func, IntegerField, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 
 from accounts.models import User
@@ -20,6 +21,9 @@ from annotation.states import LeaseState
 
 Unit = tuple[int, int, int]
 """Task, first answer, second answer (primary keys)."""
+
+MAX_COUNTED = 1000
+"""Tasks that wait for a labeler are counted so far."""
 
 
 class Progress(NamedTuple):
@@ -56,7 +60,9 @@ class LabelerStats(NamedTuple):
 class WorkItem(NamedTuple):
     campaign: Campaign
     num_open: int
-    """Tasks that would be offered to this labeler now."""
+    """Tasks that would be offered to this labeler now, counted up to `MAX_COUNTED`."""
+    has_more: bool
+    """There are more than `num_open`."""
     num_done: int
     lease: Lease | None
     """The task they hold."""
@@ -170,12 +176,22 @@ def work_for(user: User | AnonymousUser) -> list[WorkItem]:
     offered = Task.objects.open().filter(campaign=OuterRef("pk")).not_ranked_by_user(id_of(user))
     done = Ranking.objects.current().filter(task__campaign=OuterRef("pk"), labeler__user_id=id_of(user))
     campaigns = campaigns_worked_by(user).annotate(
-        num_open=_grouped(offered.order_by().values("campaign"), Count("pk")),
+        # Counted no further than anybody wants to know: a queue may hold a million.
+        num_open=Func(ArraySubquery(offered.in_queue_order().values("pk")[: MAX_COUNTED + 1]), function="CARDINALITY"),
         num_done=_grouped(done.order_by().values("task__campaign"), Count("pk")),
     )
     held = Lease.objects.active().filter(labeler__user_id=id_of(user), task__campaign__in=campaigns_worked_by(user))
     leases = {lease.task.campaign_id: lease for lease in held.select_related("task").order_by("-pk")}
-    return [WorkItem(campaign, campaign.num_open, campaign.num_done, leases.get(campaign.pk)) for campaign in campaigns]
+    return [
+        WorkItem(
+            campaign,
+            min(campaign.num_open, MAX_COUNTED),
+            campaign.num_open > MAX_COUNTED,
+            campaign.num_done,
+            leases.get(campaign.pk),
+        )
+        for campaign in campaigns
+    ]
 
 
 def _grouped(rows: QuerySet[Any, Any], number: Aggregate) -> Coalesce:

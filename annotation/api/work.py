@@ -23,7 +23,8 @@ from annotation.services import Submission, SubmittedItem
 class WorkSerializer(serializers.Serializer[Any]):
     campaign = serializers.UUIDField(source="campaign.public_id")
     name = serializers.CharField(source="campaign.name")
-    num_open = serializers.IntegerField(help_text="Tasks that wait for you.")
+    num_open = serializers.IntegerField(help_text="Tasks that wait for you, counted up to 1,000.")
+    has_more = serializers.BooleanField(help_text="There are more than that.")
     num_done = serializers.IntegerField(help_text="Tasks that you have ranked.")
     lease = serializers.UUIDField(source="lease.public_id", allow_null=True, default=None)
 

@@ -336,6 +336,7 @@ def test_a_labelers_day_over_the_api(scene: Scene) -> None:
         "campaign": str(scene.campaign.public_id),
         "name": scene.campaign.name,
         "num_open": 1,
+        "has_more": False,
         "num_done": 0,
         "lease": str(scene.lease.public_id),
     }

@@ -9,7 +9,7 @@ import pytest
 from accounts.errors import Refused
 from annotation.models import Campaign, Completion, Prompt, Split, Task
 from annotation.prompts import canonical_messages, content_sha256
-from annotation.queries import campaign_progress
+from annotation.queries import campaign_progress, work_for
 from annotation.services import (
     NewCompletion,
     NewPrompt,
@@ -159,3 +159,17 @@ def test_progress_counts_what_there_is(cast: Cast) -> None:
     assert found.share == pytest.approx(0.2)
     rate = campaign_progress(campaign, purpose="rate")
     assert (rate.num_tasks, rate.num_rankings, rate.num_wanted, rate.share) == (1, 0, 3, 0.0)
+
+
+def test_work_is_counted_no_further_than_anybody_wants_to_know(
+    cast: Cast, campaign: Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("annotation.queries.MAX_COUNTED", 2)
+    for number in range(2):
+        make_task(campaign, f"Question {number}?")
+    (item,) = work_for(cast.alice)
+    assert (item.num_open, item.has_more) == (2, False)
+
+    make_task(campaign, "One more?")
+    (item,) = work_for(cast.alice)
+    assert (item.num_open, item.has_more) == (2, True)

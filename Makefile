@@ -17,7 +17,7 @@ run: ## the site without the demo, on http://127.0.0.1:8000/ (PORT=8001 for anot
 
 test: lint ## everything: lint, types, import contracts, tests against real PostgreSQL, Redis and Chromium
 	@$(BIN)/python tests/browser_setup.py --install
-	@$(BIN)/pytest -n $(WORKERS) --durations=10
+	@$(BIN)/pytest -n $(WORKERS) --dist worksteal --durations=10
 	@$(BIN)/python tests/browser_setup.py --report
 
 soak: ## an hour on a quiet machine: histories of the queue, load up to a million tasks, then with workers killed; results in var/soak

@@ -67,7 +67,9 @@ def site() -> Iterator[Site]:
         assert postgres.process is not None
         _configure(directory / "var", running)
         options = SiteOptions(port=free_port(), workers=False, logs=directory)
-        supervisor = Supervisor(logs=directory)
+        # What the site says is not the benchmark's own word.
+        with contextlib.redirect_stdout(sys.stderr):
+            supervisor = Supervisor(logs=directory)
         stack.callback(supervisor.stop, STOP_ORDER)
         supervisor.start(programs(options)[0])
         _wait(options)

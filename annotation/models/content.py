@@ -86,7 +86,8 @@ class TaskRole(models.TextChoices):
 class Task(PublicModel):
     """A prompt and K of its answers, to be ranked by `overlap` different labelers."""
 
-    campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="tasks")
+    campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="tasks", db_index=False)
+    """Its indexes are in the queue's order: with one by campaign alone, PostgreSQL sorts what it believes to be few."""
     prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="tasks")
     completions = models.ManyToManyField(Completion, through="TaskCompletion", related_name="tasks")
     purpose = models.CharField(max_length=10, choices=Purpose, default=Purpose.COLLECT)
@@ -115,6 +116,7 @@ class Task(PublicModel):
             models.CheckConstraint(condition=Q(free_slots__lte=models.F("overlap")), name="task_free_slots_le_overlap"),
         ]
         indexes = [
+            models.Index(fields=["campaign", "priority", "id"], name="task_order"),
             models.Index(
                 fields=["campaign", "priority", "id"],
                 condition=Q(free_slots__gt=0, archived_at__isnull=True, role="work"),

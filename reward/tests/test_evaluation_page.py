@@ -80,7 +80,7 @@ def test_labelers_hardly_better_than_a_coin_are_counted_and_marked(cast: Cast, v
     version.save()
     text = page(cast, version)
     assert "1 labeler is hardly better than a coin." in text
-    assert text.count('<span class="tag bad">41.0 %</span>') == 1
+    assert text.count('<span class="tag bad">41.0\u00a0%</span>') == 1
 
 
 def test_a_version_without_an_evaluation_still_has_its_page(cast: Cast, version: RewardModel) -> None:

@@ -20,13 +20,9 @@ from annotation.services.participations import lock_participation
 from annotation.services.shown import items_of
 
 HELD = Statement(
-    lambda: (
-        Lease.objects.active()
-        .filter(labeler=Given("labeler"), task__campaign=Given("campaign"), revises=None)
-        .select_related("task")
-        .order_by("pk")
-    )
+    lambda: Lease.objects.active().filter(labeler=Given("labeler"), revises=None).select_related("task").order_by("pk")
 )
+"""Of all campaigns: asked for one, PostgreSQL may read all of its tasks, where it believes that they are few."""
 MAX_HELD = 2
 """Tasks that a labeler may hold in a campaign: the one on the screen and the one that is fetched ahead."""
 COMMITTED_WITHIN = timedelta(seconds=10)
@@ -67,7 +63,7 @@ def _claim(campaign: Campaign, labeler: Labeler, purpose: str | None, ahead: boo
     standing.labeler = labeler
     term = timedelta(seconds=standing.campaign.lease_seconds)
     # A ranking that was taken up again has an address of its own; the work goes on beside it.
-    leases = HELD.all(labeler=labeler.pk, campaign=campaign.pk)
+    leases = [lease for lease in HELD.all(labeler=labeler.pk) if lease.task.campaign_id == campaign.pk]
     if purpose is not None:
         leases = [lease for lease in leases if lease.task.purpose == purpose]
     if leases and not (ahead and len(leases) < MAX_HELD):

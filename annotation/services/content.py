@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
 from accounts.errors import Conflict, Refused
@@ -22,6 +22,8 @@ from annotation.services.participations import look_again
 CATEGORY_MAX_CHARACTERS = 60
 SOURCE_MAX_CHARACTERS = 120
 BATCH = 1000
+MANY = 1000
+"""Tasks put in at once after which the queue is counted anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,10 +264,16 @@ def create_tasks(*, campaign: Campaign, tasks: Sequence[NewTask]) -> list[Task]:
 
 
 def note_new_tasks(tasks: Sequence[Task]) -> None:
-    """Let labelers who are further on in the queue see the tasks that were put in before their place."""
+    """Let labelers who are further on in the queue see the tasks that were put in before their place.
+
+    Also: after many, PostgreSQL counts the queue. Plans made for a small one read all of a large one for each claim.
+    """
     if tasks:
         first = min(tasks, key=lambda task: (task.priority, task.pk))
         look_again(campaign_id=first.campaign_id, priority=first.priority, task_id=first.pk)
+    if len(tasks) >= MANY:
+        with connection.cursor() as cursor:
+            cursor.execute(f'ANALYZE "{Task._meta.db_table}"')
 
 
 def new_task(campaign: Campaign, prompt: Prompt, new: NewTask) -> Task:

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
@@ -96,6 +97,7 @@ def test_a_claim_reads_as_few_rows_after_three_thousand_rankings_as_after_none(c
     campaign = make_campaign(cast, overlap=3)
     labeler = cast.labeler(cast.alice)
     tasks = many_tasks(campaign, 3200)
+    plan_anew()
     few = rows_of_claims(campaign, labeler)
 
     if analyzed == "before":
@@ -251,3 +253,17 @@ def test_claim_and_submit_cost_the_same_few_queries_at_any_time(
         assert claim_task(campaign=campaign, labeler=labeler, ahead=True) != first
     with django_assert_num_queries(2 + 2):
         assert claim(campaign, labeler) == first
+
+
+def test_after_many_new_tasks_the_queue_is_counted(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plans that connections keep were made for the queue as it was."""
+    campaign = make_campaign(cast)
+    monkeypatch.setattr("annotation.services.content.MANY", 3)
+
+    with CaptureQueriesContext(connection) as few:
+        many_tasks(campaign, 2)
+    with CaptureQueriesContext(connection) as many:
+        many_tasks(campaign, 3)
+
+    counted = 'ANALYZE "annotation_task"'
+    assert [counted in [query["sql"] for query in queries] for queries in (few, many)] == [False, True]

@@ -102,8 +102,8 @@ class CampaignQuality(APIView):
         campaign = get_campaign(request.user, public_id, manage=True)
         asked = QualityPlanSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        plan = services.set_quality_plan(campaign=campaign, by=person(request), plan=asked.validated_data)
-        return Response(plan.as_json())
+        campaign = services.update_campaign(campaign=campaign, by=person(request), quality=asked.validated_data)
+        return Response(campaign.quality)
 
 
 class KnownOrders(APIView):

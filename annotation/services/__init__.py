@@ -30,9 +30,8 @@ from annotation.services.labelers import exclude_labeler, labeler_for, readmit_l
 from annotation.services.leases import expire_leases, release_lease, renew_lease, save_draft, skip_task
 from annotation.services.priorities import demote_stale, order_by_disagreement
 from annotation.services.qualification import let_try_again, wave_through
-from annotation.services.quality import resolve_report, set_quality_plan
 from annotation.services.rankings import SubmitResult, lease_guidelines, submit_ranking
-from annotation.services.reports import report_task
+from annotation.services.reports import report_task, resolve_report
 from annotation.services.revisions import recent_rankings, revise_ranking, withdraw_ranking
 from annotation.services.shown import items_of
 from annotation.services.standing import set_reading
@@ -81,7 +80,6 @@ __all__ = [
     "resolve_report",
     "revise_ranking",
     "save_draft",
-    "set_quality_plan",
     "set_reading",
     "skip_task",
     "split_by_hash",

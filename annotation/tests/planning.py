@@ -8,7 +8,7 @@ from typing import Any
 
 from annotation.models import Campaign, Labeler, Lease, Participation, Ranking, RankingItem, Task
 from annotation.quality import QualityPlan
-from annotation.services import add_known_order, set_quality_plan
+from annotation.services import add_known_order, update_campaign
 from annotation.services.choosing import Chosen, choose_planned, note_submitted
 from annotation.services.content import NewTask
 from annotation.services.known_orders import Feedback
@@ -19,7 +19,8 @@ NOW = datetime(2026, 3, 5, 12, tzinfo=UTC)
 
 
 def plan(campaign: Campaign, **settings: Any) -> QualityPlan:
-    return set_quality_plan(campaign=campaign, by=None, plan=settings)
+    update_campaign(campaign=campaign, by=None, quality=settings)
+    return QualityPlan.read(campaign.quality)
 
 
 def make_known(

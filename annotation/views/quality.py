@@ -33,7 +33,7 @@ def quality_plan(request: Request, public_id: UUID) -> HttpResponse:
     refused = None
     if request.method == "POST" and form.is_valid():
         try:
-            services.set_quality_plan(campaign=campaign, by=request.user, plan=form.plan())
+            services.update_campaign(campaign=campaign, by=request.user, quality=form.plan())
             messages.success(request, _("Saved. It counts from everybody's next task on."))
             return redirect("annotation:quality-plan", public_id=public_id)
         except Refused as error:

@@ -8,8 +8,8 @@ from annotation.services import (
     add_member,
     labeler_for,
     make_known_order,
-    set_quality_plan,
     set_reading,
+    update_campaign,
     wave_through,
 )
 from annotation.tests.planning import lease_of, say, standing
@@ -37,10 +37,10 @@ PEOPLE = {
 def add_quality(cast: Cast) -> None:
     """Three known orders, one of them doubtful; three people who work by them; two open reports."""
     campaign = cast.campaign
-    set_quality_plan(
+    update_campaign(
         campaign=campaign,
         by=cast.manager,
-        plan={"gold_every": 12, "repeat_every": 20, "qualifies": True, "max_per_day": 120},
+        quality={"gold_every": 12, "repeat_every": 20, "qualifies": True, "max_per_day": 120},
     )
     people = [_person(cast, name, *reading) for name, reading in PEOPLE.items()]
     sun, egg, prime = _known_orders(cast)

@@ -16,6 +16,7 @@ from accounts.text import check_text
 
 ROLES = ("system", "user", "assistant")
 LANGUAGE_TAG = re.compile(r"([A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*)?", re.ASCII)
+LANGUAGE_MAX_CHARACTERS = 35
 
 
 class Message(TypedDict):
@@ -70,6 +71,6 @@ def checked_language(tag: object) -> str:
     Raises:
         Refused: language_unknown.
     """
-    if not isinstance(tag, str) or not LANGUAGE_TAG.fullmatch(tag):
-        raise Refused(_("A language is a tag such as en, de or pt-br, or left out."), code="language_unknown")
+    if not isinstance(tag, str) or len(tag) > LANGUAGE_MAX_CHARACTERS or not LANGUAGE_TAG.fullmatch(tag):
+        raise Refused(_("A language is a tag such as en or pt-BR."), code="language_unknown")
     return tag.lower()

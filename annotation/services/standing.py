@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from django.db import transaction
@@ -13,11 +12,10 @@ from accounts.errors import Refused
 from accounts.models import AuditEvent, User
 from accounts.text import check_text
 from annotation.models import Campaign, Labeler, Participation
+from annotation.prompts import checked_language
 from annotation.querysets import TaskQuerySet
 from annotation.services.participations import lock_participation
 
-LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
-LANGUAGE_MAX_CHARACTERS = 35
 SKILL_MAX_CHARACTERS = 60
 MAX_WORDS = 30
 
@@ -33,7 +31,7 @@ def matching(tasks: TaskQuerySet, participation: Participation) -> TaskQuerySet:
         return tasks
     reads = Q(language="")
     for tag in participation.languages:
-        reads |= Q(language__iexact=tag) | Q(language__istartswith=f"{tag}-")
+        reads |= Q(language=tag) | Q(language__startswith=f"{tag}-")
     return tasks.filter(reads)
 
 
@@ -51,13 +49,13 @@ def set_reading(
     Also: the queue is looked through anew for them; records `campaign.labeler_reading`.
 
     Raises:
-        Refused: labeler_unknown (404), language_invalid, skill_invalid, too_many_words or the codes of `check_text`.
+        Refused: labeler_unknown (404), language_unknown, skill_invalid, too_many_words or the codes of `check_text`.
     """
     if labeler.workspace_id != campaign.workspace_id:
         raise Refused(_("There is no such labeler in this workspace."), code="labeler_unknown", status=404)
     participation = lock_participation(campaign_id=campaign.pk, labeler_id=labeler.pk)
     if languages is not None:
-        participation.languages = [_language(tag) for tag in _words(languages)]
+        participation.languages = _words([tag for tag in map(checked_language, languages) if tag])
     if skills is not None:
         participation.skills = [_skill(word) for word in _words(skills)]
     # What was passed over before may be for them now.
@@ -79,15 +77,6 @@ def _words(words: Sequence[str]) -> list[str]:
     if len(words) > MAX_WORDS:
         raise Refused(_("At most %(max)d of them, please.") % {"max": MAX_WORDS}, code="too_many_words")
     return list(dict.fromkeys(words))
-
-
-def _language(tag: str) -> str:
-    check_text(tag, what=_("A language"), max_characters=LANGUAGE_MAX_CHARACTERS)
-    if not LANGUAGE.fullmatch(tag):
-        raise Refused(
-            _("“%(tag)s” is not a language tag; write en, pt-BR or the like.") % {"tag": tag}, code="language_invalid"
-        )
-    return tag
 
 
 def _skill(word: str) -> str:

@@ -238,7 +238,7 @@ def test_tasks_find_people_by_language_and_skill(cast: Cast, campaign: Campaign,
     names = ["any", "en", "en-GB", "eng", "ar", "law"]
     for name in names:
         task = make_task(campaign, name)
-        language = "" if name in ("any", "law") else name
+        language = "" if name in ("any", "law") else name.lower()
         Task.objects.filter(pk=task.pk).update(language=language, skill="law" if name == "law" else "")
 
     def found(**reading: list[str]) -> set[str]:

@@ -139,7 +139,7 @@ def test_a_rewrite_becomes_an_answer_of_the_labelers_own_and_flags_are_kept(cast
     assert Completion.objects.filter(source__startswith="human:").count() == 2
 
 
-@pytest.mark.parametrize("language", ["german or so", "d", "1", 5])
+@pytest.mark.parametrize("language", ["german or so", "d", "1", 5, "en" + "-abcdefgh" * 4])
 def test_a_language_is_a_tag(campaign: Campaign, language: Any) -> None:
     with refusal("language_unknown"):
         add_prompts(campaign=campaign, prompts=[NewPrompt(messages="Hallo", language=language)])

@@ -122,8 +122,8 @@ def test_known_orders_are_made_listed_and_put_away(scene: Scene) -> None:
 @pytest.mark.parametrize(
     ("reading", "code"),
     [
-        ({"languages": ["english language"]}, "language_invalid"),
-        ({"languages": ["e"]}, "language_invalid"),
+        ({"languages": ["english language"]}, "language_unknown"),
+        ({"languages": ["e"]}, "language_unknown"),
         ({"skills": ["a, b"]}, "skill_invalid"),
         ({"skills": ["x"] * 31}, "too_many_words"),
     ],
@@ -137,12 +137,12 @@ def test_reading_that_makes_no_sense_is_refused(scene: Scene, reading: dict[str,
 
 def test_what_a_person_reads_is_kept_where_it_is_left_out(scene: Scene) -> None:
     path = "members/<uuid:user_id>/reading/"
-    scene.call(scene.cast.manager, "put", path, {"languages": ["en", "en", "pt-BR"], "skills": ["law"]})
+    scene.call(scene.cast.manager, "put", path, {"languages": ["en", "EN", "pt-BR"], "skills": ["law"]})
     Participation.objects.update(passed_priority=100, passed_task=1)
 
     kept = scene.call(scene.cast.manager, "put", path, {"skills": []})
 
-    assert kept.json() == {"languages": ["en", "pt-BR"], "skills": []}
+    assert kept.json() == {"languages": ["en", "pt-br"], "skills": []}
     assert Participation.objects.get().passed_priority is None
 
 

@@ -17,10 +17,8 @@ from annotation.services.content import (
     AddedPrompts,
     NewCompletion,
     NewPrompt,
-    NewTask,
     add_completions,
     add_prompts,
-    create_tasks,
     split_by_hash,
 )
 from annotation.services.duplicates import distinct
@@ -30,6 +28,7 @@ from annotation.services.labelers import exclude_labeler, labeler_for, readmit_l
 from annotation.services.leases import expire_leases, release_lease, renew_lease, save_draft, skip_task
 from annotation.services.priorities import demote_stale, order_by_disagreement
 from annotation.services.qualification import let_try_again, wave_through
+from annotation.services.queueing import NewTask, create_tasks
 from annotation.services.rankings import SubmitResult, lease_guidelines, submit_ranking
 from annotation.services.reports import report_task, resolve_report
 from annotation.services.revisions import recent_rankings, revise_ranking, withdraw_ranking

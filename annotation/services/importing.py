@@ -30,17 +30,9 @@ from annotation.models import (
 )
 from annotation.prompts import content_sha256
 from annotation.services.campaigns import check_not_archived
-from annotation.services.content import (
-    BATCH,
-    NewPrompt,
-    NewTask,
-    check_pairs,
-    check_same,
-    checked_prompt,
-    new_task,
-    note_new_tasks,
-)
+from annotation.services.content import BATCH, NewPrompt, check_same, checked_prompt
 from annotation.services.known_orders import import_known_orders
+from annotation.services.queueing import NewTask, check_pairs, new_task, note_new_tasks
 from annotation.submission import Submission, SubmittedItem, body_sha256
 
 

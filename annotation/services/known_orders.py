@@ -16,7 +16,7 @@ from accounts.text import check_text
 from annotation.import_lines import Faults, Line
 from annotation.models import Campaign, Completion, Gold, Ranking, Task, TaskRole
 from annotation.scoring import score
-from annotation.services.content import NewTask, create_tasks
+from annotation.services.queueing import NewTask, create_tasks
 from annotation.submission import dense
 
 EXPLANATION_MAX_CHARACTERS = 4000

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from django.db.models import F
 from django.utils import timezone
 
-from annotation.models import Ranking, Task
+from annotation.models import Ranking, Task, TaskRole
 from annotation.pairs import PairOutcome, pairs_of
 
 
@@ -21,7 +21,7 @@ def grow_overlap(*, task_id: int, at_most: int) -> bool:
     Args:
         at_most: the overlap is not raised above this.
     """
-    task = Task.objects.select_for_update(no_key=True).filter(pk=task_id, role="work", archived_at=None).first()
+    task = Task.objects.select_for_update(no_key=True).filter(pk=task_id, role=TaskRole.WORK, archived_at=None).first()
     if task is None or task.free_slots or task.overlap >= at_most:
         return False
     rankings = Ranking.objects.counted().filter(task=task, repeat=0).prefetch_related("items")

@@ -10,8 +10,8 @@ from annotation.models import Campaign, Labeler, Lease, Participation, Ranking, 
 from annotation.quality import QualityPlan
 from annotation.services import add_known_order, update_campaign
 from annotation.services.choosing import Chosen, choose_planned, note_submitted
-from annotation.services.content import NewTask
 from annotation.services.known_orders import Feedback
+from annotation.services.queueing import NewTask
 from annotation.states import LeaseState
 from tests.cast import make_completions, make_prompt
 

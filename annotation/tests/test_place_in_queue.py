@@ -258,7 +258,7 @@ def test_claim_and_submit_cost_the_same_few_queries_at_any_time(
 def test_after_many_new_tasks_the_queue_is_counted(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     """Plans that connections keep were made for the queue as it was."""
     campaign = make_campaign(cast)
-    monkeypatch.setattr("annotation.services.content.MANY", 3)
+    monkeypatch.setattr("annotation.services.queueing.MANY", 3)
 
     with CaptureQueriesContext(connection) as few:
         many_tasks(campaign, 2)

@@ -35,6 +35,7 @@ lint: ## ruff, mypy, import-linter
 	@$(BIN)/lint-imports
 
 messages: ## gather the texts of pages and code into locale/ (needs GNU gettext) and compile the translations
+	@$(PYTHON) tools/bootstrap.py --test
 	@$(BIN)/python tools/messages.py
 
 clean: ## remove what the other targets made: .venv, var, caches, the embedded services' data

@@ -5,20 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.sessions.backends import db
-from django.db import connection
 from django.utils import timezone
 
-READ = "SELECT session_data FROM django_session WHERE session_key = %s AND expire_date > %s"
+from accounts.statements import Given, Statement
+
+READ = Statement(
+    lambda: db.SessionStore.get_model_class().objects.filter(session_key=Given("key"), expire_date__gt=Given("now"))
+)
 
 
 class SessionStore(db.SessionStore):
     """The rows are Django's own: `clearsessions`, sign-out and the admin see no difference."""
 
     def load(self) -> dict[str, Any]:
-        with connection.cursor() as cursor:
-            cursor.execute(READ, [self.session_key, timezone.now()])
-            found = cursor.fetchone()
+        found = READ.first(key=self.session_key, now=timezone.now())
         if found is None:
             self._session_key = None
             return {}
-        return dict(self.decode(found[0]))
+        return dict(self.decode(found.session_data))

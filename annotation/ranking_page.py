@@ -9,16 +9,13 @@ from django.http import QueryDict
 from django.utils.functional import Promise
 
 from accounts.errors import Refused
-from accounts.statements import Given, Statement
 from accounts.word_diff import Piece, word_diff
 from annotation.desk import guideline_changes
 from annotation.models import Completion, Lease, ReportKind, TaskRole
 from annotation.protocols import STRENGTHS, Protocol, Questions
 from annotation.ranking_form import SKIP_REASONS, RankingForm, initial_from
-from annotation.services import SubmitResult, lease_guidelines
+from annotation.services import SubmitResult, items_of, lease_guidelines
 from annotation.states import LeaseState
-
-ANSWERS = Statement(lambda: Completion.objects.filter(tasks=Given("task")))
 
 
 class Parts(NamedTuple):
@@ -51,7 +48,7 @@ class Point(NamedTuple):
 
 def shown_answers(lease: Lease) -> list[Completion]:
     """The lease's answers in the order in which this labeler sees them."""
-    by_id = {str(completion.public_id): completion for completion in ANSWERS.all(task=lease.task_id)}
+    by_id = {str(item.completion.public_id): item.completion for item in items_of(lease.task_id)}
     return [by_id[key] for key in lease.shown if key in by_id]
 
 

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import psutil
 
+BUSY_CORES = 0.1
+"""Of other processes: with more of them at work no time is to be trusted."""
+
 
 def cpu_model() -> str:
     """As the system names it, with the family and model that tell virtual ones apart."""
@@ -41,7 +44,7 @@ class Trees:
     def __init__(self, pids: dict[str, int]) -> None:
         self.pids, self.began = pids, time.monotonic()
         self.before = {name: tree_cpu_seconds(pid) for name, pid in pids.items()}
-        self.busy = _busy_seconds()
+        self.busy = busy_seconds()
 
     def seconds(self) -> dict[str, float]:
         """CPU-seconds of each tree."""
@@ -50,10 +53,10 @@ class Trees:
     def cores_elsewhere(self, own_seconds: float) -> float:
         """Cores that processes outside the trees kept busy; `own_seconds` are this process's."""
         known = sum(self.seconds().values()) + own_seconds
-        return max(_busy_seconds() - self.busy - known, 0.0) / (time.monotonic() - self.began)
+        return max(busy_seconds() - self.busy - known, 0.0) / (time.monotonic() - self.began)
 
 
-def _busy_seconds() -> float:
+def busy_seconds() -> float:
     """Of all cores since boot, the host's share of a virtual machine included."""
     times = psutil.cpu_times()
     return float(times.user + times.nice + times.system + times.irq + times.softirq + getattr(times, "steal", 0.0))

@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import psycopg
 
-from benchmarks.browser import Browser, Response
+from benchmarks.browser import Browser
 from benchmarks.cpu import Trees
 from benchmarks.labelling_people import csrf_field
 from benchmarks.labelling_site import free_port
@@ -224,23 +224,21 @@ class Annotator:
         self.chance.shuffle(order)
         value = {"from_name": "rank", "to_name": "answers", "type": "ranker", "value": {"ranker": {"rank": order}}}
         path = f"/api/tasks/{self.task['id']}/annotations/?project={self.project}"
-        response = await self.post(path, {"result": [value], "lead_time": 1.5})
+        response = await self.browser.post_json(path, {"result": [value], "lead_time": 1.5})
         self.num_acknowledged += response.status == 201
         return response.status == 201
-
-    async def post(self, path: str, body: Any) -> Response:
-        headers = {"Content-Type": "application/json", "X-CSRFToken": self.browser.cookies["csrftoken"]}
-        return await self.browser.send("POST", path, body=json.dumps(body).encode(), headers=headers)
 
 
 async def set_up(owner: Annotator, tasks: int) -> int:
     """A project with its tasks; returns its number."""
-    made = await owner.post("/api/projects/", {"title": "Benchmark", "label_config": CONFIG, "maximum_annotations": 1})
+    made = await owner.browser.post_json(
+        "/api/projects/", {"title": "Benchmark", "label_config": CONFIG, "maximum_annotations": 1}
+    )
     project = int(json.loads(made.body)["id"])
     answers = [{"id": str(n), "title": f"Answer {n}", "body": f"This is version {n}. " * 25} for n in range(4)]
     rows = [{"prompt": f"No. {n}. What makes a rainbow?", "answers": answers} for n in range(tasks)]
     for start in range(0, tasks, 1000):
-        response = await owner.post(f"/api/projects/{project}/import", rows[start : start + 1000])
+        response = await owner.browser.post_json(f"/api/projects/{project}/import", rows[start : start + 1000])
         if response.status != 201:
             raise RuntimeError(f"import: {response.status} {response.text()[:300]}")
     return project

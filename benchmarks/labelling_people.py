@@ -8,7 +8,6 @@ import random
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from benchmarks.browser import Browser, Response
 
@@ -55,7 +54,7 @@ class Labeler:
             raise RuntimeError(f"{self.name} could not sign in: {found.status} {found.text()[:200]}")
 
     async def take(self) -> bool:
-        response = await self._persist(lambda: self._post(f"/api/v1/work/{self.campaign}/next/", {}))
+        response = await self._persist(lambda: self.browser.post_json(f"/api/v1/work/{self.campaign}/next/", {}))
         if response.status == 204:
             return False
         lease = json.loads(_require(response, 200))
@@ -66,7 +65,7 @@ class Labeler:
         said = self._decide()
         items = [{"completion": key, "rank": rank} for key, rank in said.ranks.items()]
         path, body = f"/api/v1/leases/{self.lease}/submit/", {"items": items, "active_seconds": 1.5}
-        response = await self._persist(lambda: self._post(path, body))
+        response = await self._persist(lambda: self.browser.post_json(path, body))
         said.is_acknowledged = response.status in (200, 201)
         return said.is_acknowledged
 
@@ -76,10 +75,6 @@ class Labeler:
             highest = len(self.answers)
             self.said[self.lease] = Said({key: self.chance.randint(1, highest) for key in self.answers})
         return self.said[self.lease]
-
-    def _post(self, path: str, body: dict[str, Any]) -> Awaitable[Response]:
-        headers = {"Content-Type": "application/json", "X-CSRFToken": self.browser.cookies["csrftoken"]}
-        return self.browser.send("POST", path, body=json.dumps(body).encode(), headers=headers)
 
     async def _persist(self, send: Callable[[], Awaitable[Response]]) -> Response:
         """Send until there is an answer that is not the server's own failure."""

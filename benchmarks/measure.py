@@ -13,7 +13,6 @@ from __future__ import annotations
 import ctypes
 import gc
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from typing import NamedTuple
 import torch
 
 from benchmarks.candidates import Candidate, Group, Run, gpu_ops_path
+from benchmarks.cpu import busy_seconds
 from benchmarks.problem import Outcome, Problem, Size, make_problem
 
 MIB = 2**20
@@ -108,24 +108,11 @@ class Company:
     """How many cores other processes (and, on a virtual machine, its host) kept busy since this was made."""
 
     def __init__(self) -> None:
-        self.began, self.own, self.all = time.monotonic(), time.process_time(), _busy_seconds()
+        self.began, self.own, self.all = time.monotonic(), time.process_time(), busy_seconds()
 
-    def cores(self) -> float | None:
-        busy = _busy_seconds()
-        if busy is None or self.all is None:
-            return None
+    def cores(self) -> float:
         own = time.process_time() - self.own
-        return max(busy - self.all - own, 0) / max(time.monotonic() - self.began, 1e-3)
-
-
-def _busy_seconds() -> float | None:
-    """Of all cores since boot; None where there is no /proc/stat."""
-    try:
-        line = Path("/proc/stat").read_text().splitlines()[0]
-    except OSError:
-        return None
-    user, nice, system, _idle, _iowait, *rest = (int(ticks) for ticks in line.split()[1:])
-    return (user + nice + system + sum(rest[:3])) / os.sysconf("SC_CLK_TCK")
+        return max(busy_seconds() - self.all - own, 0) / max(time.monotonic() - self.began, 1e-3)
 
 
 def keep_freed_memory() -> bool:

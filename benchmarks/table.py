@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.cpu import cpu_model
+from benchmarks.cpu import BUSY_CORES, cpu_model
 
 PACKAGES = (
     "torch",
@@ -104,8 +104,6 @@ def versions() -> dict[str, str]:
             continue
     return found
 
-
-BUSY_CORES = 0.1
 
 COLUMNS: tuple[tuple[str, Callable[[Row], str]], ...] = (
     ("impl", lambda row: row.impl),

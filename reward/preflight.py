@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
 from accounts.errors import Refused
@@ -40,7 +39,8 @@ class Preflight:
     machine: Machine | None = None
     reach_bytes: int = 0
     ratio: TimeRatio = UNCORRECTED
-    remedy: str | Promise = ""
+    remedy: str = ""
+    """In the active language."""
 
     @property
     def level(self) -> str:
@@ -85,12 +85,13 @@ class Preflight:
         )
 
 
-def preflight(kind: str, work: Work | None, *, precision: str = "float32", remedy: str | Promise = "") -> Preflight:
+def preflight(kind: str, work: Work | None, *, precision: str = "float32", remedy: str = "") -> Preflight:
     """What is known of a run of that kind before it begins.
 
     Args:
         work: None for a model whose sizes are not known.
         precision: the config's: auto, float32 or bfloat16-autocast.
+        remedy: what makes such a run need less, in English.
     """
     machines = machines_of(kinds.queue_of(kind))
     if work is None:
@@ -103,7 +104,7 @@ def preflight(kind: str, work: Work | None, *, precision: str = "float32", remed
         machine=machine,
         reach_bytes=max(each.memory_bytes + each.swap_bytes for each in machines),
         ratio=time_ratio(kind, machine),
-        remedy=remedy,
+        remedy=_(remedy),
     )
 
 

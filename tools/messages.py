@@ -13,23 +13,25 @@ import subprocess
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 import polib
 
-ROOT = Path(__file__).resolve().parent.parent
-LANGUAGES = ("de",)
+from config.settings.base import BASE_DIR, LANGUAGE_CODE, LANGUAGES
+
 ROOMS = ("accounts", "annotation", "runs", "reward", "policy", "config")
 GETTEXT = {"_", "gettext", "gettext_lazy", "gettext_noop", "ngettext", "ngettext_lazy"}
 NOT_OURS = (".venv", "var", "build", "static")
 
 
 def catalogues() -> list[Path]:
-    return sorted(ROOT.glob("locale/*/LC_MESSAGES/django.po"))
+    return sorted(BASE_DIR.glob("locale/*/LC_MESSAGES/django.po"))
 
 
 def texts_of_code() -> set[str]:
     """What Python files hand to gettext, inside f-strings too, where xgettext does not look."""
     found: set[str] = set()
-    for path in (path for room in ROOMS for path in (ROOT / room).rglob("*.py")):
+    for path in (path for room in ROOMS for path in (BASE_DIR / room).rglob("*.py")):
         if {"tests", "migrations"}.intersection(path.parts):
             continue
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -42,11 +44,11 @@ def texts_of_code() -> set[str]:
 def gather() -> None:
     """xgettext over every template and Python file, merged into each language's catalogue."""
     ignored = [part for name in NOT_OURS for part in ("--ignore", name)]
-    languages = [part for name in LANGUAGES for part in ("--locale", name)]
+    languages = [part for name, _title in LANGUAGES if name != LANGUAGE_CODE for part in ("--locale", name)]
     options = ["--no-location", "--no-wrap", "--no-obsolete", *languages, *ignored]
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings.base"}
     command = [sys.executable, "manage.py", "makemessages", *options]
-    subprocess.run(command, cwd=ROOT, env=environment, check=True)
+    subprocess.run(command, cwd=BASE_DIR, env=environment, check=True)
 
 
 def add_unseen(known: dict[Path, dict[str, polib.POEntry]]) -> None:
@@ -63,7 +65,7 @@ def compile_all() -> None:
         catalogue = polib.pofile(str(path), wrapwidth=0)
         catalogue.save_as_mofile(str(path.with_suffix(".mo")))
         missing = catalogue.untranslated_entries() + catalogue.fuzzy_entries()
-        print(f"{path.relative_to(ROOT)}: {len(catalogue)} texts, {len(missing)} to translate")
+        print(f"{path.relative_to(BASE_DIR)}: {len(catalogue)} texts, {len(missing)} to translate")
         for entry in missing:
             print(f"  {entry.msgid!r}")
 

@@ -79,8 +79,9 @@ def test_a_language_without_a_translation_is_refused(cast: Cast) -> None:
     assert cast.alice.language == ""
 
 
-def test_a_language_that_the_site_no_longer_has_leaves_the_choice_to_the_browser(cast: Cast) -> None:
-    cast.alice.language = "tlh"
+@pytest.mark.parametrize("language", ["tlh", "fr"], ids=["nobody's", "of Django alone"])
+def test_a_language_that_the_site_no_longer_has_leaves_the_choice_to_the_browser(cast: Cast, language: str) -> None:
+    cast.alice.language = language
     cast.alice.save()
     client = Client()
     client.force_login(cast.alice)

@@ -34,7 +34,7 @@ VALUES = {
     "scriptlevel": re.compile(r"[+-]?[0-2]"),
     "notation": re.compile("[a-z ]{1,60}"),
     **dict.fromkeys(("width", "height", "depth", "lspace", "rspace", "voffset", "minsize", "maxsize"), LENGTH),
-    **dict.fromkeys(("linethickness",), LENGTH),
+    "linethickness": LENGTH,
     **dict.fromkeys(
         ("stretchy", "fence", "separator", "movablelimits", "accent", "accentunder", "displaystyle"),
         re.compile("true|false"),

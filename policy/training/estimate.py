@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 from policy.training.config import PPOConfig
 from reward.training import footprint
-from reward.training.estimate import Estimate, Phase
+from reward.training.estimate import Estimate, Phase, gettext_noop
 from reward.training.footprint import FLOAT, Part
 from reward.training.shape import Shape
 from reward.training.speed import Speed
 
-SMALLER_PPO = (
+SMALLER_PPO = gettext_noop(
     "train adapters (lora.rank), train fewer layers (train_layers), or let the values share the trunk (value_network)"
 )
 """What makes a run need less, said where it cannot fit."""

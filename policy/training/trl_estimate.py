@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 from policy.training.trl_config import DPOConfig, SFTConfig
 from reward.training import footprint
-from reward.training.estimate import Estimate, Phase
+from reward.training.estimate import Estimate, Phase, gettext_noop
 from reward.training.footprint import FLOAT, Part
 from reward.training.shape import Shape
 from reward.training.speed import Speed
 
-SMALLER_TUNING = "start from a smaller model: every weight learns"
+SMALLER_TUNING = gettext_noop("start from a smaller model: every weight learns")
 """What makes a run need less, said where it cannot fit."""
 
 PROGRAM_BYTES = 540 * 2**20

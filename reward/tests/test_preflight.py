@@ -70,6 +70,10 @@ def test_a_run_that_cannot_fit_is_refused_with_what_would_help(
     assert "train_layers" in answer.json()["error"]["message"]
     assert answer.json()["error"]["message"] in page.content.decode()
     assert Run.objects.count() == before
+    german = api(cast.researcher).post(path, {"base": base.uri}, format="json", headers={"Accept-Language": "de"})
+    assert german.json()["error"]["message"].endswith(
+        "Um ihn zu verkleinern: weniger Schichten trainieren (train_layers) oder weniger behalten (backbone_layers)."
+    )
     answer = api(cast.researcher).post(path, {"base": base.uri, "config": SMALL}, format="json")
     assert answer.status_code == 201
 

@@ -12,7 +12,13 @@ from reward.training.footprint import Part
 from reward.training.shape import Shape
 from reward.training.speed import Speed
 
-SMALLER_REWARD_MODEL = "train fewer layers (train_layers) or keep fewer (backbone_layers)"
+
+def gettext_noop(text: str) -> str:
+    """The text as it is, gathered for the catalogues: a process says it in English, a page in its own language."""
+    return text
+
+
+SMALLER_REWARD_MODEL = gettext_noop("train fewer layers (train_layers) or keep fewer (backbone_layers)")
 """What makes a run need less, said where it cannot fit."""
 
 FLOORS_BYTES = 107 * 2**20

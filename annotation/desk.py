@@ -16,7 +16,6 @@ from annotation.models import Campaign, GuidelineVersion, Labeler, Lease, Rankin
 from annotation.protocols import STRENGTHS
 from annotation.queries import MAX_COUNTED
 
-"""Tasks are counted up to so many: beyond that nobody plans their day by the number."""
 PACE_OF = 50
 """The last so many rankings make the pace."""
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from annotation.models import Completion, Protocol, SkipReason
+from annotation.models import Completion, Protocol
 from annotation.protocols import ANSWER_FLAGS, PAIRWISE, PROMPT_FLAGS, STRENGTHS, Choice, Questions
 from annotation.submission import MAX_RATING, NO_QUESTIONS, Submission, SubmittedItem, as_json
 
@@ -22,7 +22,6 @@ UNRANKABLE_REASONS = (
     ("other_language", _("In a language I do not read")),
     ("unsafe", _("I do not want to read it")),
 )
-SKIP_REASONS = SkipReason.choices
 
 
 class Answer(NamedTuple):
@@ -93,15 +92,11 @@ class RankingForm(forms.Form):
         self.fields[f"seen-{key}"] = forms.FloatField(required=False, min_value=0, widget=forms.HiddenInput)
         if self.questions.rating != "no":
             ratings = [(str(n), str(n)) for n in range(1, MAX_RATING + 1)]
-            self.fields[f"rating-{key}"] = forms.ChoiceField(
-                label=_("Overall, 1 to 7"), choices=ratings, required=False, widget=forms.RadioSelect
-            )
+            self.fields[f"rating-{key}"] = forms.ChoiceField(choices=ratings, required=False, widget=forms.RadioSelect)
         if self.questions.answer_flags:
             self.fields[f"flags-{key}"] = _flags_field(ANSWER_FLAGS, self.questions.answer_flags)
         if self.questions.rewrite != "no":
-            self.fields[f"rewrite-{key}"] = forms.CharField(
-                label=_("A better version"), required=False, strip=False, widget=forms.Textarea(attrs={"rows": 6})
-            )
+            self.fields[f"rewrite-{key}"] = forms.CharField(required=False, strip=False)
 
     def answers(self) -> list[Answer]:
         return [

@@ -6,14 +6,13 @@ from string import ascii_uppercase
 from typing import Any, NamedTuple
 
 from django.http import QueryDict
-from django.utils.functional import Promise
 
 from accounts.errors import Refused
 from accounts.word_diff import Piece, word_diff
 from annotation.desk import guideline_changes
-from annotation.models import Completion, Lease, ReportKind, TaskRole
-from annotation.protocols import STRENGTHS, Protocol, Questions
-from annotation.ranking_form import SKIP_REASONS, RankingForm, initial_from
+from annotation.models import Completion, Lease, ReportKind, SkipReason, TaskRole
+from annotation.protocols import Protocol, Questions
+from annotation.ranking_form import RankingForm, initial_from
 from annotation.services import SubmitResult, items_of, lease_guidelines
 from annotation.states import LeaseState
 
@@ -42,7 +41,7 @@ class Point(NamedTuple):
     value: str
     """As in the form: position of the better answer and strength."""
     letter: str
-    label: Promise
+    label: str
     is_chosen: bool
 
 
@@ -66,12 +65,10 @@ def ranking_form(lease: Lease, said: QueryDict | None = None) -> RankingForm:
 
 
 def points_of(form: RankingForm) -> list[Point]:
-    chosen = str(form["preference"].value() or "")
-    better = [(0, strength, label) for strength, label in STRENGTHS]
-    worse = [(1, strength, label) for strength, label in reversed(STRENGTHS)]
+    options = [option.data for option in form["preference"]]
     return [
-        Point(key, f"{position}-{strength}", ascii_uppercase[position], label, f"{position}-{strength}" == chosen)
-        for key, (position, strength, label) in enumerate([*better, *worse], start=1)
+        Point(key, option["value"], ascii_uppercase[int(option["value"][0])], option["label"], option["selected"])
+        for key, option in enumerate(options, start=1)
     ]
 
 
@@ -93,7 +90,7 @@ def ranking_context(lease: Lease, form: RankingForm, refused: Refused | None = N
         # Under each answer the strongest stands first.
         "degrees": [*points[:4], *reversed(points[4:])],
         "ranks": range(1, len(answers) + 1),
-        "skip_reasons": SKIP_REASONS,
+        "skip_reasons": SkipReason.choices,
         "report_kinds": ReportKind.choices,
         "refused": refused,
         "is_training": lease.task.role == TaskRole.TRAINING,

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.errors import Refused
-from accounts.http import Request
+from accounts.http import Request, form_status
 from reward.forms import ConfigForm
 from reward.preflight import Preflight
 
@@ -80,7 +80,7 @@ def preflight_part(asked: Mapping[str, Any] | None, look: Callable[[Mapping[str,
 
 def form_page(request: Request, page: str, form: ConfigForm, refused: Refused | None, **context: Any) -> HttpResponse:
     """The page of a form that starts a run, or only its panel where htmx asked for the estimate."""
-    status = refused.status if refused else 422 if form.errors else 200
+    status = form_status(form, refused)
     template = PANEL if request.htmx and wants_estimate(request) else page
     return render(request, template, {**context, "form": form, "refused": refused}, status=status)
 

@@ -95,7 +95,7 @@ def test_a_known_order_is_put_away_on_the_list(cast: Cast, campaign: Campaign) -
         url = reverse("annotation:known-order-archive", args=[campaign.public_id, task.public_id])
         return client.post(url).status_code
 
-    assert (put_away(known), put_away(work), put_away(known)) == (302, 404, 302)
+    assert (put_away(known), put_away(work), put_away(known)) == (302, 404, 409)
     known.refresh_from_db()
     work.refresh_from_db()
     assert known.archived_at is not None

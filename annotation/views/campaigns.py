@@ -15,7 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from accounts.access import MANAGES, roles_of, workspace_for
 from accounts.errors import Refused
-from accounts.http import Request
+from accounts.http import Request, form_status
 from accounts.models import User
 from annotation import services
 from annotation.access import campaigns_seen_by, get_campaign
@@ -59,7 +59,7 @@ def campaign_create(request: Request) -> HttpResponse:
         except Refused as error:
             refused = error
     context = {"form": form, "refused": refused, "presets": PRESETS, "preset": preset}
-    return render(request, "annotation/campaign_form.html", context, status=_status(form, refused))
+    return render(request, "annotation/campaign_form.html", context, status=form_status(form, refused))
 
 
 @login_required
@@ -98,7 +98,7 @@ def campaign_edit(request: Request, public_id: UUID) -> HttpResponse:
         except Refused as error:
             refused = error
     context = {"form": form, "campaign": campaign, "refused": refused}
-    return render(request, "annotation/campaign_form.html", context, status=_status(form, refused))
+    return render(request, "annotation/campaign_form.html", context, status=form_status(form, refused))
 
 
 @login_required
@@ -116,7 +116,7 @@ def campaign_guidelines(request: Request, public_id: UUID) -> HttpResponse:
         except Refused as error:
             refused = error
     context = {"campaign": campaign, "versions": versions, "form": form, "refused": refused, **_may(request, campaign)}
-    return render(request, "annotation/guidelines.html", context, status=_status(form, refused))
+    return render(request, "annotation/guidelines.html", context, status=form_status(form, refused))
 
 
 @login_required
@@ -133,7 +133,7 @@ def campaign_import(request: Request, public_id: UUID) -> HttpResponse:
         except Refused as error:
             refused = error
     context = {"campaign": campaign, "form": form, "refused": refused}
-    return render(request, "annotation/campaign_import.html", context, status=_status(form, refused))
+    return render(request, "annotation/campaign_import.html", context, status=form_status(form, refused))
 
 
 def _imported(report: services.ImportReport) -> str:
@@ -167,7 +167,7 @@ def campaign_members(request: Request, public_id: UUID) -> HttpResponse:
         "people": people(campaign),
         "plan": QualityPlan.read(campaign.quality),
     }
-    return render(request, "annotation/members.html", context, status=_status(form, None))
+    return render(request, "annotation/members.html", context, status=form_status(form, None))
 
 
 @login_required
@@ -205,9 +205,3 @@ def campaign_archive(request: Request, public_id: UUID) -> HttpResponse:
 
 def _may(request: Request, campaign: Campaign) -> dict[str, Any]:
     return {"may_manage": bool(roles_of(request.user, campaign.workspace) & set(MANAGES))}
-
-
-def _status(form: Any, refused: Refused | None) -> int:
-    if refused is not None:
-        return refused.status
-    return 422 if form.is_bound and not form.is_valid() else 200

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.errors import Refused
-from accounts.http import Request
+from accounts.http import Request, form_status
 from annotation import services
 from annotation.access import get_campaign, get_seat
 from annotation.quality import QualityPlan
@@ -46,8 +46,7 @@ def member_detail(request: Request, public_id: UUID, user_id: UUID) -> HttpRespo
         "form": form,
         "refused": refused,
     }
-    status = refused.status if refused else 422 if form.is_bound and not form.is_valid() else 200
-    return render(request, "annotation/member_detail.html", context, status=status)
+    return render(request, "annotation/member_detail.html", context, status=form_status(form, refused))
 
 
 @login_required
@@ -56,12 +55,8 @@ def member_try_again(request: Request, public_id: UUID, user_id: UUID) -> HttpRe
     campaign = get_campaign(request.user, public_id, manage=True)
     seat = get_seat(campaign, user_id)
     labeler = services.labeler_for(workspace=campaign.workspace, user=seat.user)
-    try:
-        services.let_try_again(campaign=campaign, labeler=labeler, by=request.user)
-    except Refused as error:
-        messages.error(request, error.message)
-    else:
-        messages.success(request, _("%(name)s may try again.") % {"name": seat.user})
+    services.let_try_again(campaign=campaign, labeler=labeler, by=request.user)
+    messages.success(request, _("%(name)s may try again.") % {"name": seat.user})
     return redirect("annotation:member-detail", public_id=public_id, user_id=user_id)
 
 
@@ -71,10 +66,6 @@ def member_wave_through(request: Request, public_id: UUID, user_id: UUID) -> Htt
     campaign = get_campaign(request.user, public_id, manage=True)
     seat = get_seat(campaign, user_id)
     labeler = services.labeler_for(workspace=campaign.workspace, user=seat.user)
-    try:
-        services.wave_through(campaign=campaign, labeler=labeler, by=request.user)
-    except Refused as error:
-        messages.error(request, error.message)
-    else:
-        messages.success(request, _("%(name)s goes on without the training tasks.") % {"name": seat.user})
+    services.wave_through(campaign=campaign, labeler=labeler, by=request.user)
+    messages.success(request, _("%(name)s goes on without the training tasks.") % {"name": seat.user})
     return redirect("annotation:member-detail", public_id=public_id, user_id=user_id)

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts.errors import Refused
-from accounts.http import Request
+from accounts.http import Request, form_status
 from annotation import services
 from annotation.access import get_campaign, get_task
 from annotation.models import Report, TaskRole
@@ -44,7 +44,7 @@ def quality_plan(request: Request, public_id: UUID) -> HttpResponse:
         "refused": refused,
         "lacks_training": plan.qualifies and not num_training_tasks(campaign),
     }
-    return render(request, "annotation/quality_plan.html", context, status=_status(form, refused))
+    return render(request, "annotation/quality_plan.html", context, status=form_status(form, refused))
 
 
 @login_required
@@ -79,7 +79,7 @@ def known_order_create(request: Request, public_id: UUID, task_id: UUID) -> Http
         except Refused as error:
             refused = error
     context = {"campaign": campaign, "task": task, "prompt": task.prompt, "form": form, "refused": refused}
-    return render(request, "annotation/known_order_form.html", context, status=_status(form, refused))
+    return render(request, "annotation/known_order_form.html", context, status=form_status(form, refused))
 
 
 @login_required
@@ -87,12 +87,8 @@ def known_order_create(request: Request, public_id: UUID, task_id: UUID) -> Http
 def known_order_archive(request: Request, public_id: UUID, task_id: UUID) -> HttpResponse:
     campaign = get_campaign(request.user, public_id, manage=True)
     task = get_object_or_404(campaign.tasks.exclude(role=TaskRole.WORK), public_id=task_id)
-    try:
-        services.archive_known_order(task=task, by=request.user)
-    except Refused as error:
-        messages.error(request, error.message)
-    else:
-        messages.success(request, _("Nobody gets it any more; what was said of it stays."))
+    services.archive_known_order(task=task, by=request.user)
+    messages.success(request, _("Nobody gets it any more; what was said of it stays."))
     return redirect("annotation:known-order-list", public_id=public_id)
 
 
@@ -109,16 +105,6 @@ def report_list(request: Request, public_id: UUID) -> HttpResponse:
 def report_resolve(request: Request, public_id: UUID, report_id: UUID) -> HttpResponse:
     campaign = get_campaign(request.user, public_id, manage=True)
     report = get_object_or_404(Report.objects.filter(task__campaign=campaign), public_id=report_id)
-    try:
-        services.resolve_report(report=report, by=request.user)
-    except Refused as error:
-        messages.error(request, error.message)
-    else:
-        messages.success(request, _("Dealt with."))
+    services.resolve_report(report=report, by=request.user)
+    messages.success(request, _("Dealt with."))
     return redirect("annotation:report-list", public_id=public_id)
-
-
-def _status(form: QualityPlanForm | KnownOrderForm, refused: Refused | None) -> int:
-    if refused is not None:
-        return refused.status
-    return 422 if form.is_bound and not form.is_valid() else 200

@@ -61,7 +61,7 @@ def lease(request: Request, public_id: UUID) -> HttpResponse:
     found = get_lease(request.user, public_id)
     if found.state not in (LeaseState.ACTIVE, LeaseState.EXPIRED):
         messages.info(request, _("That task is done with; here is what is left."))
-        return go_to_work(request)
+        return _go_to_work(request)
     response = _ranking_page(request, found, ranking_form(found))
     return replace_url(response, request.path) if request.htmx else response
 
@@ -90,11 +90,11 @@ def lease_send(request: Request, public_id: UUID) -> HttpResponse:
     form = ranking_form(found, request.POST)
     if not form.is_valid():
         first = next(iter(form.errors.values()))[0]
-        return refused_json(Refused(str(first), code="ranking_invalid", status=422))
+        return _refused_json(Refused(str(first), code="ranking_invalid", status=422))
     try:
         result = services.submit_ranking(lease=found, submission=form.submission())
     except Refused as refused:
-        return refused_json(refused)
+        return _refused_json(refused)
     return JsonResponse({"ranking": str(result.ranking.public_id), "is_repeat": result.is_repeat})
 
 
@@ -112,7 +112,7 @@ def lease_skip(request: Request, public_id: UUID) -> HttpResponse:
 @require_POST
 def lease_release(request: Request, public_id: UUID) -> HttpResponse:
     services.release_lease(lease=get_lease(request.user, public_id))
-    return go_to_work(request)
+    return _go_to_work(request)
 
 
 @login_required
@@ -122,7 +122,7 @@ def lease_renew(request: Request, public_id: UUID) -> HttpResponse:
     try:
         services.renew_lease(lease=found)
     except Refused as refused:
-        return refused_json(refused)
+        return _refused_json(refused)
     found.refresh_from_db(fields=["expires_at"])
     return JsonResponse({"expires_at": found.expires_at.isoformat()})
 
@@ -134,15 +134,15 @@ def lease_draft(request: Request, public_id: UUID) -> HttpResponse:
     try:
         services.save_draft(lease=found, draft=ranking_form(found, request.POST).draft())
     except Refused as refused:
-        return refused_json(refused)
+        return _refused_json(refused)
     return HttpResponse(status=204)
 
 
-def refused_json(refused: Refused) -> JsonResponse:
+def _refused_json(refused: Refused) -> JsonResponse:
     return JsonResponse({"error": {"code": refused.code, "message": refused.message}}, status=refused.status)
 
 
-def go_to_work(request: Request) -> HttpResponse:
+def _go_to_work(request: Request) -> HttpResponse:
     """The list of work as a whole page, also where htmx asked for a part."""
     url = reverse("annotation:work")
     return HttpResponseClientRedirect(url) if request.htmx else redirect(url)
@@ -164,5 +164,5 @@ def _next_task(request: Request, campaign: Campaign, labeler: Labeler) -> HttpRe
     claimed = services.claim_task(campaign=campaign, labeler=labeler)
     if claimed is None:
         messages.success(request, _("Nothing is left for you in “%(name)s” right now. Thank you!") % {"name": campaign})
-        return go_to_work(request)
+        return _go_to_work(request)
     return redirect("annotation:lease", public_id=claimed.public_id)

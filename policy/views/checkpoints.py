@@ -15,7 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from accounts.access import RESEARCHES, STAFF, roles_of, workspace_for, workspaces_of
 from accounts.errors import Refused
-from accounts.http import Request
+from accounts.http import Request, form_status
 from annotation.access import campaigns_seen_by
 from policy import services
 from policy.access import checkpoints_seen_by, get_checkpoint, lineages_seen_by, studies_seen_by
@@ -73,7 +73,7 @@ def checkpoint_import(request: Request) -> HttpResponse:
             return redirect("runs:run-detail", public_id=run.public_id)
         except Refused as error:
             refused = error
-    status = refused.status if refused else 422 if form.errors else 200
+    status = form_status(form, refused)
     return render(request, "policy/checkpoint_import.html", {"form": form, "refused": refused}, status=status)
 
 

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from accounts.access import RESEARCHES, roles_of
 from accounts.errors import Refused
-from accounts.http import Request
+from accounts.http import Request, form_status
 from annotation.access import get_campaign
 from annotation.models import Campaign
 from policy import services
@@ -46,7 +46,7 @@ def sample(request: Request, public_id: UUID) -> HttpResponse:
         except Refused as error:
             refused = error
     context = {"campaign": campaign, "form": form, "refused": refused}
-    status = refused.status if refused else 422 if form.errors else 200
+    status = form_status(form, refused)
     return render(request, "policy/sample.html", context, status=status)
 
 
@@ -68,7 +68,7 @@ def follow(request: Request, public_id: UUID) -> HttpResponse:
         except Refused as error:
             refused = error
     context = {"campaign": campaign, "form": form, "refused": refused}
-    status = refused.status if refused else 422 if form.errors else 200
+    status = form_status(form, refused)
     return render(request, "policy/follow.html", context, status=status)
 
 
@@ -102,7 +102,7 @@ def study_create(request: Request, public_id: UUID) -> HttpResponse:
         except Refused as error:
             refused = error
     context = {"campaign": campaign, "form": form, "refused": refused}
-    status = refused.status if refused else 422 if form.errors else 200
+    status = form_status(form, refused)
     return render(request, "policy/study_form.html", context, status=status)
 
 

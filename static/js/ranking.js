@@ -50,9 +50,10 @@ function withPatience(promise) {
   return promise.finally(() => clearTimeout(timer));
 }
 
-// With nothing at hand the server is asked, once it has what was said.
+// With nothing at hand the server is asked, once it has what was said. How a training task was meant stays until it is
+// read: from there the labeler goes on.
 function askForNext() {
-  if (desk || isLeaving || isAsking || isElsewhere) return;
+  if (desk || isLeaving || isAsking || isElsewhere || seen?.matches(".feedback")) return;
   if (outbox.waiting.length) {
     showWaiting();
     return;

@@ -80,6 +80,11 @@ def ranks_of(ranking: Ranking) -> list[int | None]:
     return list(ranking.items.order_by("position_shown").values_list("rank", flat=True))
 
 
+def overflow(page: Page) -> int:
+    """Pixels by which the page is wider than its window."""
+    return int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
+
+
 def tally(page: Page) -> str:
     return page.locator("#tally").inner_text()
 

@@ -17,11 +17,12 @@ from django.urls import reverse
 
 from accounts.models import User
 from annotation import services
-from annotation.models import Campaign, Labeler, Lease, Purpose, Ranking
+from annotation.models import Labeler, Lease, Purpose, Ranking
 from annotation.protocols import PRESETS, Questions
 from reward.labelers import set_labeler_aside, take_labeler_back
 from runs.models import Run
 from tests.browser.cast import QUESTIONS, Cast, Models, add_curves, add_models, add_rankings, make_cast
+from tests.browser.desk import ask, overflow, press
 from tests.browser.quality import add_quality
 from tests.stored import make_measurable
 
@@ -169,8 +170,7 @@ def test_take_pictures(live_server: object, chromium: Browser) -> None:
                 page.goto(f"{live_server}{path}")
                 page.wait_for_timeout(450)
                 page.screenshot(path=directory / f"{name}-{size}-{scheme}.png", full_page=True)
-                overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-                print(name, size, scheme, f"overflow={overflow}", errors or "")
+                print(name, size, scheme, f"overflow={overflow(page)}", errors or "")
                 context.close()
 
 
@@ -208,7 +208,7 @@ DESKS: dict[str, tuple[str, Questions, int, list[str]]] = {
 def make_desk(protocol: str, questions: Questions, num_answers: int) -> tuple[Cast, Lease]:
     answers = [LONG_ANSWER, *(text for texts in QUESTIONS.values() for text in texts)][:num_answers]
     cast = make_cast(questions={"What is a plumb line for, and how do I *check a wall* with it?": answers})
-    Campaign.objects.filter(pk=cast.campaign.pk).update(protocol=protocol, questions=questions.as_json())
+    ask(cast, protocol, questions)
     labeler = services.labeler_for(workspace=cast.workspace, user=cast.labeler)
     lease = services.claim_task(campaign=cast.campaign, labeler=labeler)
     assert lease is not None
@@ -234,12 +234,10 @@ def test_take_pictures_of_the_desk(name: str, live_server: object, chromium: Bro
             errors = listen(page)
             page.goto(f"{live_server}{reverse('annotation:lease', args=[lease.public_id])}")
             page.wait_for_selector(".answer.current")
-            for key in keys:
-                page.keyboard.press(key)
+            press(page, *keys)
             page.wait_for_timeout(300)
             page.screenshot(path=directory / f"desk-{name}-{size}-{scheme}.png", full_page=size == "360")
-            overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-            print(name, size, scheme, f"overflow={overflow}", errors or "")
+            print(name, size, scheme, f"overflow={overflow(page)}", errors or "")
             context.close()
 
 

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from annotation.models import Campaign, Ranking
+from annotation.models import Ranking
 from annotation.protocols import PRESETS
 from tests.browser.cast import make_cast
 from tests.browser.conftest import SignIn
-from tests.browser.desk import start, wait_until
+from tests.browser.desk import ask_as, press, start, wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -48,8 +48,7 @@ def test_ten_rankings(preset: str, page: Page, live_server: object, transactiona
     found = PRESETS[preset]
     answers = [f"Answer number {n} says something of its own." for n in range(found.completions_per_task)]
     cast = make_cast(questions={f"Question {n}?": [f"{a} ({n})" for a in answers] for n in range(NUM_RANKINGS + 2)})
-    asked = {"protocol": found.protocol, "questions": found.questions.as_json()}
-    Campaign.objects.filter(pk=cast.campaign.pk).update(**asked)
+    ask_as(cast, preset)
     page.context.add_init_script(TIMED)
     start(page, live_server, cast, sign_in)
 
@@ -57,7 +56,7 @@ def test_ten_rankings(preset: str, page: Page, live_server: object, transactiona
     for number in range(NUM_RANKINGS):
         page.wait_for_timeout(READING_SECONDS * 1000)
         for key in (*KEYS[preset], "Enter"):
-            page.keyboard.press(key)
+            press(page, key)
             page.wait_for_timeout(KEY_SECONDS * 1000)
         wait_until(page, partial(has_measured, page, number + 1))
     seconds = time.monotonic() - began

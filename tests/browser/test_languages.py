@@ -11,6 +11,7 @@ from django.urls import reverse
 from annotation.models import Ranking
 from tests.browser.cast import Cast, make_cast
 from tests.browser.conftest import SignIn
+from tests.browser.desk import overflow, press, ranks_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -41,10 +42,6 @@ def left_of(found: Locator) -> float:
     return box["x"]
 
 
-def overflow(page: Page) -> int:
-    return int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
-
-
 def test_a_language_from_right_to_left_mirrors_the_labelling_page(
     page: Page, live_server: object, transactional_db: None, sign_in: SignIn, settings: Settings
 ) -> None:
@@ -61,10 +58,9 @@ def test_a_language_from_right_to_left_mirrors_the_labelling_page(
         assert overflow(page) == 0, width
     assert page.evaluate("getComputedStyle(document.querySelector('.answer pre')).direction") == "ltr"
     assert page.evaluate("getComputedStyle(document.querySelector('.answer math')).direction") == "ltr"
-    for key in ("1", "2", "3", "4", "Enter"):
-        page.keyboard.press(key)
+    press(page, "1", "2", "3", "4", "Enter")
     page.wait_for_url(f"{live_server}{reverse('annotation:work')}")
-    assert list(Ranking.objects.get().items.order_by("position_shown").values_list("rank", flat=True)) == [1, 2, 3, 4]
+    assert ranks_of(Ranking.objects.get()) == [1, 2, 3, 4]
 
 
 def test_wide_answers_scroll_inside_and_take_the_focus(

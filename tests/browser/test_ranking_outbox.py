@@ -10,6 +10,7 @@ import pytest
 from django.urls import reverse
 
 from annotation.models import Lease, Ranking
+from annotation.services import add_member
 from tests.browser.cast import Cast, make_cast
 from tests.browser.conftest import SignIn
 from tests.browser.desk import (
@@ -244,8 +245,6 @@ def test_two_labelers_at_once_never_get_the_same_slot(
     chromium: Browser, page: Page, live_server: object, transactional_db: None, sign_in: SignIn
 ) -> None:
     cast = make_cast(overlap=1)
-    from annotation.services import add_member
-
     add_member(campaign=cast.campaign, by=cast.manager, user=cast.researcher)
     other = chromium.new_context().new_page()
     sign_in(other.context, cast.researcher)

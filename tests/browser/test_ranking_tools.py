@@ -240,3 +240,32 @@ def test_a_training_task_tells_how_it_was_meant_before_the_next(
     page.wait_for_selector("#work:not(.feedback) .answer.current")
     assert str(lease.public_id) not in page.url
     assert complaints == []
+
+
+def test_a_ranking_sent_late_does_not_take_away_how_a_training_task_was_meant(
+    page: Page, live_server: object, cast: Cast, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = start(page, live_server, cast, sign_in)
+    wait_for_ahead(page)
+    training = Lease.objects.exclude(pk=lease.pk).get()
+    told = services.Feedback(1.0, {}, "", None)
+    monkeypatch.setattr("annotation.services.rankings.note_submitted", lambda *_args: told)
+    type(training.task).objects.filter(pk=training.task_id).update(role="training")
+    page.route("**/send/", lambda route: route.abort())
+    press(page, "1", "2", "3", "4", "Enter")
+    wait_for_next(page, lease)
+    page.wait_for_selector("#outbox-state.offline")
+    page.reload()  # the task came from ahead before it was one of training
+    page.wait_for_selector("#work[data-feedback] .answer.current")
+    press(page, "1", "2", "3", "4", "Enter")
+    page.wait_for_selector("#work.feedback")
+
+    page.unroute("**/send/")
+    page.evaluate("dispatchEvent(new Event('online'))")
+    wait_until(page, lambda: Ranking.objects.count() == 2)
+    page.locator("#outbox-state").wait_for(state="hidden")
+    page.wait_for_load_state("networkidle")
+
+    assert page.locator("#work.feedback").count() == 1
+    page.get_by_role("button", name="Go on").click()
+    page.wait_for_selector("#work:not(.feedback) .answer.current")

@@ -70,6 +70,8 @@ def run(
     config = recipe(work, every_epoch=every_epoch)
     critic = critic_like_policy(model) if value_network == "separate" else None
     policy = Policy(model, autocast=work.bfloat16, critic=critic, lora=LoRAConfig(rank=lora_rank), seed=work.seed)
+    if work.device == "cpu":
+        policy.map_reference(folder)
     told = list(
         train(
             policy=policy, score=even_share, prompts=prompts(work, int(model.config.vocab_size)), eos_id=NO_EOS,

@@ -1,9 +1,11 @@
 """What a PPO step costs: ours against TRL 1.12's, the same model, answers and epochs, every weight trained, float32.
 
 Each side runs in a process of its own from the same weights; no answer ends early and no prompt is padded, so all
-compute the same tokens. None of our steps ends early on KL, as TRL's cannot. `ours` has the value head on the policy's
-trunk, as is our default; `ours_separate` has a value network of its own, as TRL has; `ours_lora` trains adapters of
-rank 16 beside every matrix of the layers.
+compute the same tokens. None of our steps ends early on KL, as TRL's cannot. With --rounds all sides run so many times,
+in turn, and medians are told: a machine that slows down then slows every side.
+
+`ours` has the value head on the policy's trunk, as is our default; `ours_separate` has a value network of its own, as
+TRL has; `ours_lora` trains adapters of rank 16 beside every matrix of the layers.
 
     python benchmarks/ppo_step.py                          # the shape of SmolLM2-135M, random weights
     python benchmarks/ppo_step.py --model tiny             # the scripted task's model
@@ -19,6 +21,7 @@ import json
 import sys
 import tempfile
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -31,15 +34,32 @@ OURS: dict[str, dict[str, Any]] = {
     "ours_separate": {"every_epoch": True, "value_network": "separate"},
     "ours_lora": {"every_epoch": True, "lora_rank": 16},
 }
+MEASURED = ("cpu_seconds_per_step", "seconds_per_step", "response_tokens_per_second", "peak_rss_mib")
 
 
-def measure(work: Work, *, with_trl: bool) -> dict[str, dict[str, Any] | None]:
-    """Every side from the same weights, one after the other."""
+def measure(work: Work, *, with_trl: bool, rounds: int = 1) -> dict[str, dict[str, Any] | None]:
+    """Every side from the same weights, one after the other, round by round."""
     with tempfile.TemporaryDirectory() as made:
         folder = build(work, Path(made))
-        sides = {name: run_side("ppo_ours.py", work, folder, **more) for name, more in OURS.items()}
-        found = {**sides, "trl": run_trl(work, folder) if with_trl else None}
+        return over_rounds([one_round(work, folder, with_trl=with_trl) for _ in range(rounds)])
+
+
+def one_round(work: Work, folder: Path, *, with_trl: bool) -> dict[str, dict[str, Any] | None]:
+    sides = {name: run_side("ppo_ours.py", work, folder, **more) for name, more in OURS.items()}
+    found = {**sides, "trl": run_trl(work, folder) if with_trl else None}
     return {name: None if told is None else row(told, work, name) for name, told in found.items()}
+
+
+def over_rounds(found: list[dict[str, dict[str, Any] | None]]) -> dict[str, dict[str, Any] | None]:
+    """Each side's first row with what a machine's mood changes as medians; `rounds` lists what they are of."""
+    return {name: None if found[0][name] is None else _median_row([told[name] for told in found]) for name in found[0]}
+
+
+def _median_row(rows: list[Any]) -> dict[str, Any]:
+    medians = {name: median(row[name] for row in rows) for name in MEASURED}
+    phases = {name: median(row["phases"][name] for row in rows) for name in rows[0]["phases"] or {}}
+    rounds = {name: [row[name] for row in rows] for name in MEASURED}
+    return {**rows[0], **medians, "phases": phases or None, "rounds": rounds}
 
 
 def row(told: Told, work: Work, side: str) -> dict[str, Any]:
@@ -93,6 +113,7 @@ def main() -> None:
     parser.add_argument("--new-tokens", type=int, help="default: 32, 16 for tiny")
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--learning-rate", type=float, help="default: 3e-5, 1e-3 for tiny")
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--bfloat16", action="store_true", help="both sides under bfloat16 autocast")
@@ -107,7 +128,7 @@ def main() -> None:
         learning_rate=options.learning_rate or (1e-3 if tiny else 3e-5), threads=options.threads,
         device=options.device, bfloat16=options.bfloat16,
     )  # fmt: skip
-    found = measure(work, with_trl=not options.no_trl)
+    found = measure(work, with_trl=not options.no_trl, rounds=options.rounds)
     print(as_text(work, found), file=sys.stderr if options.json else sys.stdout)
     if options.json:
         print(json.dumps(found, indent=1))

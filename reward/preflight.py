@@ -26,8 +26,8 @@ CLOSE_SHARE = 0.8
 
 UNCORRECTED = TimeRatio(1.0, 0)
 
-Work = Callable[[Speed | None, bool], Estimate]
-"""(speed of the machine, whether it multiplies bfloat16) -> what the run needs there."""
+Work = Callable[[Speed | None, Machine | None], Estimate]
+"""(speed in the run's precision, the machine), None where it is not known -> what the run needs there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,10 +97,10 @@ def preflight(kind: str, work: Work | None, *, precision: str = "float32", remed
     if work is None:
         return Preflight(estimate=None, machine=machines[0] if machines else None)
     if not machines:
-        return Preflight(estimate=work(None, False))
+        return Preflight(estimate=work(None, None))
     machine = machines[0]
     return Preflight(
-        estimate=work(_speed(machine, precision), machine.has_bfloat16),
+        estimate=work(_speed(machine, precision), machine),
         machine=machine,
         reach_bytes=max(each.memory_bytes + each.swap_bytes for each in machines),
         ratio=time_ratio(kind, machine),
@@ -111,7 +111,7 @@ def preflight(kind: str, work: Work | None, *, precision: str = "float32", remed
 def reward_preflight(kind: str, base: Shape, data: GroupData | None, config: RewardConfig) -> Preflight:
     """Of a reward-model run from a language model of that shape."""
 
-    def work(speed: Speed | None, _has_bfloat16: bool) -> Estimate:
+    def work(speed: Speed | None, _machine: Machine | None) -> Estimate:
         return estimate_reward(base, config, data, speed)
 
     return preflight(kind, work, precision=config.precision, remedy=SMALLER_REWARD_MODEL)

@@ -18,6 +18,7 @@ from reward.training.configuration import from_dict
 from reward.training.estimate import Estimate
 from reward.training.speed import Speed
 from runs import kinds
+from runs.models import Machine
 
 PPO_KIND = "policy.ppo"
 DPO_KIND = "policy.dpo"
@@ -40,8 +41,10 @@ def ppo_preflight(
     data = PromptData(train, validation) if train else None
     models = Models(policy.shape, reward.shape)
 
-    def work(speed: Speed | None, has_bfloat16: bool) -> Estimate:
-        return estimate_ppo(models, settings, data, speed, has_bfloat16=has_bfloat16)
+    def work(speed: Speed | None, machine: Machine | None) -> Estimate:
+        has_bfloat16 = machine is not None and machine.has_bfloat16
+        on_cpu = machine is None or machine.device == "cpu"
+        return estimate_ppo(models, settings, data, speed, has_bfloat16=has_bfloat16, maps_weights=on_cpu)
 
     return preflight(PPO_KIND, work, precision=settings.precision, remedy=SMALLER_PPO)
 
@@ -65,7 +68,7 @@ def _dpo(model: StoredModel, lines: Sequence[Line], full: Mapping[str, Any]) -> 
         found[line.split] += [Pair(*pair) for pair in line.pairs if max(pair) <= settings.max_tokens]
     data = PairData(found[Split.TRAIN], found[Split.VALIDATION]) if found[Split.TRAIN] else None
 
-    def work(speed: Speed | None, _has_bfloat16: bool) -> Estimate:
+    def work(speed: Speed | None, _machine: Machine | None) -> Estimate:
         return estimate_dpo(model.shape, settings, data, speed)
 
     return preflight(DPO_KIND, work, remedy=SMALLER_TUNING)
@@ -82,7 +85,7 @@ def _sft(model: StoredModel, lines: Sequence[Line], full: Mapping[str, Any]) -> 
             found[line.split].append(fitting[len(fitting) // 2])
     data = AnswerData(found[Split.TRAIN], found[Split.VALIDATION]) if found[Split.TRAIN] else None
 
-    def work(speed: Speed | None, _has_bfloat16: bool) -> Estimate:
+    def work(speed: Speed | None, _machine: Machine | None) -> Estimate:
         return estimate_sft(model.shape, settings, data, speed)
 
     return preflight(SFT_KIND, work, remedy=SMALLER_TUNING)

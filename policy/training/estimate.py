@@ -44,7 +44,13 @@ class Models(NamedTuple):
 
 
 def estimate_ppo(
-    models: Models, config: PPOConfig, data: PromptData | None, speed: Speed | None, *, has_bfloat16: bool = False
+    models: Models,
+    config: PPOConfig,
+    data: PromptData | None,
+    speed: Speed | None,
+    *,
+    has_bfloat16: bool = False,
+    maps_weights: bool = True,
 ) -> Estimate:
     """Of a run of kind `policy.ppo` whose answers are all as long as they may be.
 
@@ -52,27 +58,38 @@ def estimate_ppo(
         data: None where it is not known.
         speed: in the precision of the run; None where it is not known.
         has_bfloat16: what the precision `auto` means on the machine.
+        maps_weights: what is only read now and then is in memory only then, as on a CPU.
     """
     phases = None if data is None or speed is None else _phases(models, config, data, speed)
-    return Estimate(parts=ppo_memory(models, config, data, has_bfloat16=has_bfloat16), phases=phases)
+    parts = ppo_memory(models, config, data, has_bfloat16=has_bfloat16, maps_weights=maps_weights)
+    return Estimate(parts=parts, phases=phases)
 
 
 def ppo_memory(
-    models: Models, config: PPOConfig, data: PromptData | None = None, *, has_bfloat16: bool = False
+    models: Models,
+    config: PPOConfig,
+    data: PromptData | None = None,
+    *,
+    has_bfloat16: bool = False,
+    maps_weights: bool = True,
 ) -> list[Part]:
     """data: None counts only what does not depend on it."""
-    held = _held(models, config, has_bfloat16)
+    held, read = _held(models, config, has_bfloat16), _read(models, config)
+    if not maps_weights:
+        held, read = [*held, *read], []
     trained = _trained_policy(models.policy, config)
     training = footprint.training(trained + _trained_value(models, config))
+    _gradients, moments = training
     if data is None:
-        return [*held, *training]
-    chosen = FLOAT * trained
-    gradients, moments = training
-    learn = [gradients, moments, Part("chosen", chosen), *_learn(models, config, data)]
+        return footprint.peak(held, [training, *([moments, part] for part in read)])
+    chosen = Part("chosen", FLOAT * trained)
+    learn = [*training, chosen, *_learn(models, config, data)]
     # The gradients are gone by then; the better weights are copied before the ones chosen so far are let go.
-    averaged = chosen if config.update.average_decay is not None else 0
-    evaluate = [moments, Part("chosen", 2 * chosen + averaged), Part("cache", _cache(models.policy, config, data))]
-    return footprint.peak(held, [learn, evaluate])
+    copies = 3 if config.update.average_decay is not None else 2
+    chosen_and_better = Part("chosen", copies * chosen.num_bytes)
+    cache = Part("cache", _cache(models.policy, config, data))
+    evaluate = [[moments, chosen_and_better, part] for part in (cache, *read)]
+    return footprint.peak(held, [learn, *evaluate])
 
 
 def _held(models: Models, config: PPOConfig, has_bfloat16: bool) -> list[Part]:
@@ -83,11 +100,18 @@ def _held(models: Models, config: PPOConfig, has_bfloat16: bool) -> list[Part]:
     return [
         Part("program", footprint.PROGRAM_BYTES),
         footprint.weights("model", policy.total + (_trained_policy(policy, config) if adapted else 0)),
-        footprint.weights("reward_model", models.reward.backbone),
-        footprint.weights("reference", 0 if adapted else policy.top(config.train_layers)),
         footprint.weights("value_network", _value_shape(models, config).backbone if _has_value_network(config) else 0),
         footprint.weights("rounded_copy", policy.total if rounded else 0, size=BFLOAT16),
         footprint.weights("average", _trained_policy(policy, config) if averages else 0),
+    ]
+
+
+def _read(models: Models, config: PPOConfig) -> list[Part]:
+    """What is only read, and one after the other."""
+    adapted = config.lora.rank is not None
+    return [
+        footprint.weights("reward_model", models.reward.backbone),
+        footprint.weights("reference", 0 if adapted else models.policy.top(config.train_layers)),
     ]
 
 

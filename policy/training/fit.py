@@ -14,7 +14,8 @@ def require_ppo_fits(run: RunDirectory, config: PPOConfig) -> None:
     """Raises TrainingRefused (`cannot_fit`)."""
     policy, reward = shape_at(run.input("policy")), shape_at(run.input("reward"))
     if policy is not None and reward is not None:
-        require_fit(run, ppo_memory(Models(policy, reward), config), remedy=SMALLER_PPO)
+        parts = ppo_memory(Models(policy, reward), config, maps_weights=run.spec.device == "cpu")
+        require_fit(run, parts, remedy=SMALLER_PPO)
 
 
 def require_dpo_fits(run: RunDirectory, config: DPOConfig) -> None:

@@ -15,6 +15,7 @@ from policy.training.evaluate import Choice
 from policy.training.fit import require_ppo_fits
 from policy.training.guard import Guard
 from policy.training.imitation import Imitation
+from policy.training.mapped import MappedWeights
 from policy.training.ppo import PPOState
 from policy.training.prompts import load_prompts, split_for_training
 from policy.training.sharding import shard
@@ -38,6 +39,8 @@ class Job:
     policy: Policy
     tokenizer: Tokenizer
     reward: RewardModel
+    mapped_reward: MappedWeights | None
+    """The reward model's weights, where they are in memory only while it scores."""
     train_prompts: list[list[int]]
     validation_prompts: list[list[int]]
     validation_texts: list[str]
@@ -51,7 +54,10 @@ class Job:
     def score(self, groups: Sequence[Prefixed]) -> Tensor:
         """[A, M] raw scores by each head of the reward model, a few prompts at a time."""
         step = self.config.update.micro_batch_size
-        return torch.cat([self.reward.members(groups[i : i + step]) for i in range(0, len(groups), step)])
+        scores = torch.cat([self.reward.members(groups[i : i + step]) for i in range(0, len(groups), step)])
+        if self.mapped_reward is not None:
+            self.mapped_reward.let_go()
+        return scores
 
 
 def load_job(run: RunDirectory) -> Job:
@@ -89,6 +95,7 @@ def load_job(run: RunDirectory) -> Job:
         policy=policy,
         tokenizer=tokenizer,
         reward=reward,
+        mapped_reward=None if ranks.sharded else _map_what_is_read(run, policy, reward),
         train_prompts=[prompt.tokens for prompt in train_prompts],
         validation_prompts=[prompt.tokens for prompt in validation],
         validation_texts=[prompt.text for prompt in validation],
@@ -118,6 +125,22 @@ def _policy(run: RunDirectory, model: torch.nn.Module, reward: RewardModel, conf
         )
     except ValueError as error:
         raise TrainingRefused(f"The configuration of this run cannot be used: {error}.", code="bad_config") from None
+
+
+def _map_what_is_read(run: RunDirectory, policy: Policy, reward: RewardModel) -> MappedWeights | None:
+    """On a CPU the reference and the reward model take memory only while they are read, where the disk has room."""
+    if run.spec.device != "cpu":
+        return None
+    try:
+        policy.map_reference(run.path)
+        return MappedWeights(reward, run.path)
+    except OSError as error:
+        message = (
+            "What is only read, reference and reward model, stays in memory all the time: the disk has no room for it "
+            f"({error.strerror})."
+        )
+        run.note("weights_in_memory", message, level="warning")
+        return None
 
 
 def _critic(model: torch.nn.Module, reward: RewardModel, config: PPOConfig) -> Critic | None:

@@ -156,6 +156,12 @@ def judge(
     scores = members.mean(dim=1)
     disagreement = members.std(dim=1) if members.shape[1] > 1 else None
     found = Judged(logp, ref_logp, entropy, values, torch.zeros_like(scores), scores, disagreement)
+    # The reference first: its memory is free again before the policy keeps anything.
+    for batch in batches:
+        ref_states = policy.reference_top(batch.ids, batch.bottom).flatten(0, 1)[batch.states]
+        theirs = linear_logp(ref_states, policy.reference_head, batch.targets, temperature=temperature)
+        ref_logp[batch.rows] = unflatten(theirs.logp, batch.mask)
+    policy.let_reference_go()
     for batch in batches:
         with torch.set_grad_enabled(keep_states):
             hidden = policy.top(batch.ids, batch.bottom)
@@ -168,11 +174,8 @@ def judge(
         ends = batch.states[batch.mask.sum(1).cumsum(0) - 1] + 1
         places = torch.cat([batch.states, ends])
         state_values, last_values = policy.values(batch.ids, places, flat[places]).split([len(states), len(ends)])
-        ref_states = policy.reference_top(batch.ids, batch.bottom).reshape(-1, hidden.shape[-1])[batch.states]
-        theirs = linear_logp(ref_states, policy.reference_head, batch.targets, temperature=temperature)
         for into, token_values in (
             (logp, ours.logp),
-            (ref_logp, theirs.logp),
             (entropy, ours.entropy),
             (values, state_values),
         ):

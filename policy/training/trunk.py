@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from policy.training.attention import use_grouped_attention
 from policy.training.config import LoRAConfig
 from policy.training.critic import Critic, zero_head
 from policy.training.layers import embed, run_layers
+from policy.training.mapped import MappedWeights
 
 NO_ADAPTERS = LoRAConfig()
 
@@ -68,6 +70,7 @@ class Policy(nn.Module):
         head = zero_head(int(self.model.config.hidden_size)) if critic is None else critic.head
         self.value_head = head.to(self.head.device)
         self.reference = self._copy_reference()
+        self._mapped: MappedWeights | None = None
 
     @property
     def head(self) -> Tensor:
@@ -106,6 +109,15 @@ class Policy(nn.Module):
             start = self.reference["embed"](ids) if bottom is None else bottom
             hidden: Tensor = self.reference["norm"](run_layers(self.reference["layers"], self._rotary, start))  # type: ignore[arg-type]
         return hidden.float()
+
+    def map_reference(self, folder: Path) -> None:
+        """Keep the reference in a file there, for a policy on the CPU. Raises OSError where there is no room."""
+        self._mapped = MappedWeights(self.reference, folder)
+
+    def let_reference_go(self) -> None:
+        """Give back the memory of a mapped reference until it is read again."""
+        if self._mapped is not None:
+            self._mapped.let_go()
 
     def values(self, ids: Tensor, places: Tensor, states: Tensor) -> Tensor:
         """Values [N] in reward units, with gradient, at places [N] of the flattened ids [B, T].

@@ -65,7 +65,8 @@ def test_what_is_held_is_what_a_real_policy_holds(settings: dict[str, Any], tied
     critic = critic_like_policy(model, train_layers=config.train_layers) if config.value_network != "shared" else None
     policy = Policy(model, train_layers=config.train_layers, lora=config.lora, critic=critic)
 
-    found = by_name(Estimate(parts=ppo_memory(Models(shape, shape), config, PromptData([5] * 20, [5])), phases=None))
+    parts = ppo_memory(Models(shape, shape), config, PromptData([5] * 20, [5]), maps_weights=False)
+    found = by_name(Estimate(parts=parts, phases=None))
 
     head = float_bytes(policy.value_head.parameters())
     trunk = [] if critic is None else list(critic.trunk.parameters())
@@ -136,9 +137,19 @@ def test_what_is_certain_depends_on_no_batch_and_is_less_than_the_whole() -> Non
 
     bounds = {certain(ppo_memory(models, config, known)) for config in (large, small) for known in (data, None)}
 
-    # Policy, reference, gradients and two moments, and the reward model's backbone, in float32.
-    assert bounds == {4 * 6 * SMOLLM2.total}
+    # Policy, gradients and two moments, in float32.
+    assert bounds == {4 * 4 * SMOLLM2.total}
     assert total(ppo_memory(models, small, data)) > bounds.pop()
+
+
+def test_what_is_only_read_counts_all_the_time_unless_it_is_mapped() -> None:
+    models, data = Models(SMOLLM2, SMOLLM2), PromptData([30] * 20, [30] * 4)
+    adapters = PPOConfig(lora=LoRAConfig(rank=4), train_layers=2, update=UpdateConfig(micro_batch_size=1))
+
+    for known in (data, None):
+        held, mapped = (total(ppo_memory(models, PPOConfig(), known, maps_weights=maps)) for maps in (False, True))
+        assert held - mapped == 4 * 2 * SMOLLM2.total
+    assert "reward_model" in {part.name for part in ppo_memory(models, adapters)}
 
 
 def test_a_run_that_measures_much_peaks_while_it_measures() -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
-from policy.training import ppo_job
+from policy.training import ppo_job, ppo_parts
 from policy.training.checkpointing import Weights, save_state
 from policy.training.ppo import PPOState
 from policy.training.ppo_job import train_policy
@@ -188,6 +189,27 @@ def test_run_goes_on_where_a_checkpoint_finds_the_disk_full_and_resumes_from_the
     assert found.metrics == expected.metrics
     assert told(cut) == told(whole)
     assert_same_files(cut, whole)
+
+
+def test_run_keeps_its_weights_in_memory_where_the_disk_has_no_room_for_them(
+    ppo_run: Callable[..., Path], uninterrupted: tuple[Path, Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (whole, _), held = uninterrupted, ppo_run("held")
+
+    def on_a_full_disk(_module: object, _folder: Path) -> NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(ppo_parts, "MappedWeights", on_a_full_disk)
+    carry_out(held)
+
+    events = told(held)
+    notes = [event["message"] for event in events if event.get("code") == "weights_in_memory"]
+    assert notes == [
+        "What is only read, reference and reward model, stays in memory all the time: the disk has no room for it "
+        "(No space left on device)."
+    ]
+    assert [event for event in events if event.get("code") != "weights_in_memory"] == told(whole)
+    assert_same_files(held, whole)
 
 
 class DiesBetweenSamples(RunDirectory):

@@ -6,6 +6,7 @@ import errno
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -24,7 +25,8 @@ def resident_bytes() -> int:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_mapped_weights_are_the_same_bit_for_bit_again_and_again(dtype: torch.dtype, tmp_path: Path) -> None:
-    model = build_llama(tied=True).to(dtype)
+    model: Any = build_llama(tied=True)
+    model.to(dtype)
     ids = torch.randint(0, 20, (2, 7))
     before = model(ids).logits.detach()
 

@@ -9,6 +9,8 @@ from django.contrib.auth.models import AbstractUser
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from accounts.statements import Addition
+
 
 class PublicModel(models.Model):
     """An integer key inside, a UUID in URLs and in the API."""
@@ -91,4 +93,7 @@ class AuditEvent(models.Model):
     ) -> AuditEvent:
         """Write one event; call it inside the transaction of the change it tells of."""
         name = f"{target._meta.label_lower}:{getattr(target, 'public_id', target.pk)}"
-        return cls.objects.create(workspace=workspace, actor=actor, verb=verb, target=name, data=data)
+        return EVENTS.one(cls(workspace=workspace, actor=actor, verb=verb, target=name, data=data))
+
+
+EVENTS = Addition(AuditEvent)

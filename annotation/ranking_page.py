@@ -13,7 +13,7 @@ from annotation.desk import guideline_changes
 from annotation.models import Completion, Lease, ReportKind, SkipReason, TaskRole
 from annotation.protocols import Protocol, Questions
 from annotation.ranking_form import RankingForm, initial_from
-from annotation.services import SubmitResult, items_of, lease_guidelines
+from annotation.services import SubmitResult, lease_guidelines
 from annotation.states import LeaseState
 
 
@@ -47,7 +47,7 @@ class Point(NamedTuple):
 
 def shown_answers(lease: Lease) -> list[Completion]:
     """The lease's answers in the order in which this labeler sees them."""
-    by_id = {str(item.completion.public_id): item.completion for item in items_of(lease.task_id)}
+    by_id = {str(item.completion.public_id): item.completion for item in lease.task.placed_items}
     return [by_id[key] for key in lease.shown if key in by_id]
 
 

@@ -136,7 +136,7 @@ class DraftSerializer(serializers.Serializer[None]):
 
 def lease_data(lease: Lease) -> dict[str, Any]:
     """What a labeler may see of a lease, as `LeaseSerializer` describes it."""
-    texts = {str(item.completion.public_id): item.completion.text for item in services.items_of(lease.task_id)}
+    texts = {str(item.completion.public_id): item.completion.text for item in lease.task.placed_items}
     guidelines = services.lease_guidelines(lease)
     return {
         "id": lease.public_id,

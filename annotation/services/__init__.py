@@ -32,7 +32,6 @@ from annotation.services.queueing import NewTask, create_tasks
 from annotation.services.rankings import SubmitResult, lease_guidelines, submit_ranking
 from annotation.services.reports import report_task, resolve_report
 from annotation.services.revisions import recent_rankings, revise_ranking, withdraw_ranking
-from annotation.services.shown import items_of
 from annotation.services.standing import set_reading
 from annotation.submission import Submission, SubmittedItem
 
@@ -63,7 +62,6 @@ __all__ = [
     "exclude_labeler",
     "expire_leases",
     "import_jsonl",
-    "items_of",
     "labeler_for",
     "lease_guidelines",
     "let_try_again",

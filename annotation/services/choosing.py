@@ -7,7 +7,7 @@ beforehand.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import NamedTuple
 
 from django.db.models import Exists, OuterRef
@@ -15,6 +15,7 @@ from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 
 from accounts.errors import Conflict
+from accounts.statements import Change, Given
 from annotation.models import Lease, Participation, Purpose, Ranking, Task, TaskRole
 from annotation.quality import QualityPlan
 from annotation.querysets import TAKEN, RankingQuerySet
@@ -25,6 +26,12 @@ from annotation.states import LeaseState
 
 __all__ = ["Chosen", "Feedback", "choose_planned", "matching", "note_submitted"]
 
+COUNTED = Change(
+    lambda: Participation.objects.filter(pk=Given("participation")),
+    num_submitted=Given("num_submitted"),
+    day=Given("day"),
+    num_day=Given("num_day"),
+)
 NUM_REPEATABLE = 50
 """A repeat is drawn from so many of the labeler's rankings that are old enough, the youngest of them."""
 
@@ -81,11 +88,16 @@ def note_submitted(lease: Lease, ranking: Ranking, participation: Participation,
     return feedback._replace(has_qualified=settle(participation, plan, ranking))
 
 
-def _count(participation: Participation, *, day: object) -> None:
+def _count(participation: Participation, *, day: date) -> None:
     participation.num_submitted += 1
     participation.num_day = participation.num_day + 1 if participation.day == day else 1
-    participation.day = day  # type: ignore[assignment]
-    participation.save(update_fields=["num_submitted", "day", "num_day"])
+    participation.day = day
+    COUNTED.run(
+        participation=participation.pk,
+        num_submitted=participation.num_submitted,
+        day=day,
+        num_day=participation.num_day,
+    )
 
 
 def _check_limits(participation: Participation, plan: QualityPlan, *, num_held: int, now: datetime) -> None:

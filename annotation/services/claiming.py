@@ -10,19 +10,26 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from accounts.statements import Given, Statement
+from accounts.statements import Addition, Change, Given, Statement
 from annotation.models import Campaign, Labeler, Lease, Participation, Task
 from annotation.quality import QualityPlan
 from annotation.services.choosing import choose_planned
 from annotation.services.leases import check_open, expire_due
 from annotation.services.offers import BEGINNING, Offers, offers_for
 from annotation.services.participations import lock_participation
-from annotation.services.shown import items_of
 
 HELD = Statement(
     lambda: Lease.objects.active().filter(labeler=Given("labeler"), revises=None).select_related("task").order_by("pk")
 )
 """Of all campaigns: asked for one, PostgreSQL may read all of its tasks, where it believes that they are few."""
+NEW_LEASE = Addition(Lease)
+SLOT_TAKEN = Change(lambda: Task.objects.filter(pk=Given("task"), free_slots__gt=0), free_slots=F("free_slots") - 1)
+PLACE = Change(
+    lambda: Participation.objects.filter(pk=Given("participation")),
+    passed_priority=Given("priority"),
+    passed_task=Given("task"),
+    looked_back_at=Given("looked_back_at"),
+)
 MAX_HELD = 2
 """Tasks that a labeler may hold in a campaign: the one on the screen and the one that is fetched ahead."""
 COMMITTED_WITHIN = timedelta(seconds=10)
@@ -78,8 +85,7 @@ def _claim(campaign: Campaign, labeler: Labeler, purpose: str | None, ahead: boo
     lease = Lease(task=task, labeler=labeler, expires_at=now + term)
     lease.repeat, lease.takes_slot = (chosen.repeat, False) if chosen else (0, True)
     lease.shown = (chosen and chosen.shown) or shown_order(task, labeler)
-    lease.save(force_insert=True)
-    return _with_known(lease, standing.campaign, labeler)
+    return _with_known(NEW_LEASE.one(lease), standing.campaign, labeler)
 
 
 def _is_held_on(lease: Lease, now: datetime, term: timedelta) -> bool:
@@ -104,7 +110,7 @@ def _take_next(standing: Participation, purpose: str | None) -> Task | None:
     task = _first(offers, None, who, BEGINNING) if purpose is not None else _next_by_place(offers, standing, who)
     # All that is left is locked by somebody: now it is worth waiting for.
     task = task or offers.any_left.first(**who)
-    if task is None or not Task.objects.filter(pk=task.pk, free_slots__gt=0).update(free_slots=F("free_slots") - 1):
+    if task is None or not SLOT_TAKEN.run(task=task.pk):
         return None
     return task
 
@@ -118,7 +124,12 @@ def _next_by_place(offers: Offers, standing: Participation, who: dict[str, int])
         task = _came_back(offers, standing, who, here) or _first(offers, standing, who, here)
     task = task or _first(offers, standing, who, BEGINNING)
     if place != (standing.passed_priority, standing.passed_task) or looked_back_at != standing.looked_back_at:
-        standing.save(update_fields=["passed_priority", "passed_task", "looked_back_at"])
+        PLACE.run(
+            participation=standing.pk,
+            priority=standing.passed_priority,
+            task=standing.passed_task,
+            looked_back_at=standing.looked_back_at,
+        )
     return task
 
 
@@ -150,7 +161,7 @@ def shown_order(task: Task, labeler: Labeler) -> list[str]:
 
     Shuffled by what is shown and who looks: a repeated simulation sees the same order, and no source has a place.
     """
-    items = items_of(task.pk)
+    items = list(task.placed_items)
     if not task.is_order_fixed:
         texts = "\0".join(item.completion.text for item in items)
         key = f"{labeler.kind}|{labeler.name}|{task.prompt.content_sha256}|{texts}"

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from accounts.errors import Conflict
 from accounts.models import AuditEvent
-from accounts.statements import Given, Statement
+from accounts.statements import Addition, Change, Given, Statement
 from annotation.models import Campaign, Completion, GuidelineVersion, Lease, Participation, Ranking, RankingItem, Task
 from annotation.protocols import Questions
 from annotation.quality import QualityPlan
@@ -19,7 +19,6 @@ from annotation.services.choosing import Feedback, note_submitted
 from annotation.services.labelers import is_set_aside
 from annotation.services.leases import before, lock_standing, return_slots
 from annotation.services.overlap import grow_overlap
-from annotation.services.shown import items_of
 from annotation.states import CampaignState, LeaseState
 from annotation.submission import Submission, as_json, body_sha256, checked
 
@@ -29,6 +28,15 @@ GUIDELINES = Statement(
         Q(created_at__lte=Given("at")) | Q(number=1), campaign=Given("campaign")
     ).order_by("-number")[:1]
 )
+
+HANDED_IN = Change(
+    lambda: Lease.objects.filter(pk=Given("lease"), state=Given("state")),
+    state=LeaseState.SUBMITTED,
+    ended_at=Given("now"),
+    draft=None,
+)
+NEW_RANKING = Addition(Ranking)
+NEW_ITEMS = Addition(RankingItem)
 
 
 class SubmitResult(NamedTuple):
@@ -84,8 +92,7 @@ def _submit(lease: Lease, said: Submission) -> SubmitResult:
 
 def _end(lease: Lease, state: LeaseState) -> bool:
     """Mark a lease in this state as submitted; False when it is in another."""
-    held = Lease.objects.filter(pk=lease.pk, state=state)
-    return bool(held.update(state=LeaseState.SUBMITTED, ended_at=timezone.now(), draft=None))
+    return bool(HANDED_IN.run(lease=lease.pk, state=state, now=timezone.now()))
 
 
 def _repeat(lease: Lease, said: Submission) -> SubmitResult:
@@ -133,7 +140,7 @@ def _store(lease: Lease, said: Submission, campaign: Campaign) -> Ranking:
     revised = Ranking.objects.filter(pk=lease.revises_id or 0)
     # Of a person's rankings of a task one is current: the old one steps aside before the new one is there.
     is_revision = bool(lease.revises_id) and revised.update(withdrawn_at=timezone.now())
-    ranking = Ranking.objects.create(
+    new = Ranking(
         lease=lease,
         task=lease.task,
         labeler=lease.labeler,
@@ -147,6 +154,7 @@ def _store(lease: Lease, said: Submission, campaign: Campaign) -> Ranking:
         prompt_flags=list(said.prompt_flags),
         body_sha256=body_sha256(said),
     )
+    ranking = NEW_RANKING.one(new)
     if is_revision:
         revised.update(superseded_by=ranking, withdrawn_at=None)
     _store_items(ranking, lease, said)
@@ -154,8 +162,8 @@ def _store(lease: Lease, said: Submission, campaign: Campaign) -> Ranking:
 
 
 def _store_items(ranking: Ranking, lease: Lease, said: Submission) -> None:
-    keys = {str(item.completion.public_id): item.completion_id for item in items_of(lease.task_id)}
-    RankingItem.objects.bulk_create(
+    keys = {str(item.completion.public_id): item.completion_id for item in lease.task.placed_items}
+    items = [
         RankingItem(
             ranking=ranking,
             completion_id=keys[str(item.completion_id)],
@@ -168,7 +176,8 @@ def _store_items(ranking: Ranking, lease: Lease, said: Submission) -> None:
             rewrite=_rewritten(lease, item.rewrite) if item.rewrite else None,
         )
         for position, item in enumerate(said.items)
-    )
+    ]
+    NEW_ITEMS.all(items)
 
 
 def _record(ranking: Ranking, lease: Lease) -> None:

@@ -69,6 +69,7 @@ def database(url: str, *, is_prepared: bool = False) -> dict[str, object]:
     entry = dict(environ.Env.db_url_config(url))
     if entry.get("ENGINE") != "django.db.backends.postgresql":
         raise ImproperlyConfigured("DATABASE_URL must start with postgres://; Plumbline runs on PostgreSQL only.")
+    entry["ENGINE"] = "config.postgresql"
     if is_prepared:
         entry["OPTIONS"] = {"server_side_binding": True, "prepare_threshold": 2, **entry.get("OPTIONS", {})}
     return entry

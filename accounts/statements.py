@@ -46,11 +46,12 @@ class _Compiled(NamedTuple):
     names: list[str]
     populators: list[Any]
     """Make the objects of `select_related`."""
+    annotations: list[tuple[str, int]]
     convert: Callable[[Any], Any]
 
 
 class Statement(Generic[M]):
-    """A queryset of whole objects, with `select_related` or without; no prefetching, no annotations.
+    """A queryset of whole objects, with or without `select_related` and annotations; no prefetching.
 
     Args:
         build: makes the queryset; called once, when models are ready.
@@ -75,6 +76,8 @@ class Statement(Generic[M]):
         made = found.model.from_db(connection.alias, found.names, row[found.columns])
         for populator in found.populators:
             populator.populate(row, made)
+        for name, place in found.annotations:
+            setattr(made, name, row[place])
         return made
 
     @cached_property
@@ -96,6 +99,7 @@ class Statement(Generic[M]):
             names=[each[0].target.attname for each in select[columns]],
             # The stubs are ahead of Django 5.2.
             populators=get_related_populators(info, select, connection.alias),  # type: ignore[call-arg]
+            annotations=list((compiler.annotation_col_map or {}).items()),
             convert=lambda rows: compiler.apply_converters(rows, converters),
         )
 

@@ -20,6 +20,7 @@ import argparse
 import json
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -37,15 +38,17 @@ OURS: dict[str, dict[str, Any]] = {
 MEASURED = ("cpu_seconds_per_step", "seconds_per_step", "response_tokens_per_second", "peak_rss_mib")
 
 
-def measure(work: Work, *, with_trl: bool, rounds: int = 1) -> dict[str, dict[str, Any] | None]:
+def measure(
+    work: Work, *, with_trl: bool, rounds: int = 1, variants: Sequence[str] = tuple(OURS)
+) -> dict[str, dict[str, Any] | None]:
     """Every side from the same weights, one after the other, round by round."""
     with tempfile.TemporaryDirectory() as made:
         folder = build(work, Path(made))
-        return over_rounds([one_round(work, folder, with_trl=with_trl) for _ in range(rounds)])
+        return over_rounds([one_round(work, folder, variants, with_trl=with_trl) for _ in range(rounds)])
 
 
-def one_round(work: Work, folder: Path, *, with_trl: bool) -> dict[str, dict[str, Any] | None]:
-    sides = {name: run_side("ppo_ours.py", work, folder, **more) for name, more in OURS.items()}
+def one_round(work: Work, folder: Path, variants: Sequence[str], *, with_trl: bool) -> dict[str, dict[str, Any] | None]:
+    sides = {name: run_side("ppo_ours.py", work, folder, **OURS[name]) for name in variants}
     found = {**sides, "trl": run_trl(work, folder) if with_trl else None}
     return {name: None if told is None else row(told, work, name) for name, told in found.items()}
 
@@ -114,6 +117,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--learning-rate", type=float, help="default: 3e-5, 1e-3 for tiny")
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--variants", nargs="+", default=list(OURS), choices=tuple(OURS), help="of ours (default: all)")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--bfloat16", action="store_true", help="both sides under bfloat16 autocast")
@@ -128,7 +132,7 @@ def main() -> None:
         learning_rate=options.learning_rate or (1e-3 if tiny else 3e-5), threads=options.threads,
         device=options.device, bfloat16=options.bfloat16,
     )  # fmt: skip
-    found = measure(work, with_trl=not options.no_trl, rounds=options.rounds)
+    found = measure(work, with_trl=not options.no_trl, rounds=options.rounds, variants=options.variants)
     print(as_text(work, found), file=sys.stderr if options.json else sys.stdout)
     if options.json:
         print(json.dumps(found, indent=1))

@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
+from accounts.deadlocks import again_after_deadlock
 from accounts.statements import Addition, Change, Given, Statement
 from annotation.models import Campaign, Labeler, Lease, Participation, Task
 from annotation.quality import QualityPlan
@@ -63,6 +64,7 @@ def claim_task(
     return lease
 
 
+@again_after_deadlock
 @transaction.atomic
 def _claim(campaign: Campaign, labeler: Labeler, purpose: str | None, ahead: bool, now: datetime) -> Lease | None:
     standing = lock_participation(campaign_id=campaign.pk, labeler_id=labeler.pk)
@@ -149,8 +151,7 @@ def _first(offers: Offers, standing: Participation | None, who: dict[str, int], 
     task = offers.free.first(**asked)
     if task is None or standing is None:
         return task
-    head = offers.head.first(**asked)
-    if head is not None and head.pk == task.pk:
+    if task.head == task.pk:  # type: ignore[attr-defined]  # annotated
         standing.passed_priority, standing.passed_task = task.priority, task.pk
         standing.looked_back_at = standing.looked_back_at or timezone.now() - COMMITTED_WITHIN
     return task

@@ -19,6 +19,7 @@ from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from accounts.deadlocks import again_after_deadlock
 from accounts.errors import Conflict, Refused
 from accounts.text import check_json, check_text
 from annotation.models import Campaign, Labeler, Lease, Participation, SkipReason, Task
@@ -80,6 +81,7 @@ def renew_lease(*, lease: Lease) -> Lease:
     return lease
 
 
+@again_after_deadlock
 @transaction.atomic
 def release_lease(*, lease: Lease) -> Lease:
     """Give a task back; it may be offered to the same labeler again. A ranking that was taken up again stands.
@@ -93,6 +95,7 @@ def release_lease(*, lease: Lease) -> Lease:
     return lease
 
 
+@again_after_deadlock
 @transaction.atomic
 def skip_task(*, lease: Lease, reason: str = "", note: str = "") -> Lease:
     """Give a task back for others; this labeler does not see it again. A ranking that was taken up again stands.
@@ -152,6 +155,7 @@ def expire_leases() -> int:
     return expire_due(now=timezone.now())
 
 
+@again_after_deadlock
 @transaction.atomic
 def expire_due(*, now: datetime, campaign: Campaign | None = None) -> int:
     """End the leases that ran out by `now`, of all campaigns or of one, and free their slots; returns how many."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-from django.db.models import IntegerField
+from django.db.models import IntegerField, Subquery
 
 from accounts.statements import Given, Statement
 from annotation.models import Participation, Task
@@ -19,9 +19,8 @@ class Offers(NamedTuple):
     came_back: Statement[Task]
     """Nobody's, up to the place, with a slot that came back after `since`."""
     free: Statement[Task]
-    """Nobody's, after the place; tasks that somebody has locked are stepped over."""
-    head: Statement[Task]
-    """The first after the place, locked or not."""
+    """Nobody's, after the place; tasks that somebody has locked are stepped over. `head` is the key of the first after
+    the place, locked or not."""
     any_left: Statement[Task]
     """The first of all; one that is locked is waited for."""
 
@@ -59,7 +58,12 @@ def _offers(languages: tuple[str, ...], skills: tuple[str, ...], purpose: str | 
                 .select_for_update(skip_locked=True, no_key=True, of=("self",))[:1]
             )
         ),
-        free=Statement(lambda: after().select_for_update(skip_locked=True, no_key=True, of=("self",))[:1]),
-        head=Statement(lambda: after()[:1]),
+        free=Statement(
+            lambda: (
+                after()
+                .annotate(head=Subquery(after().values("pk")[:1]))
+                .select_for_update(skip_locked=True, no_key=True, of=("self",))[:1]
+            )
+        ),
         any_left=Statement(lambda: offered().in_queue_order().select_for_update(no_key=True, of=("self",))[:1]),
     )

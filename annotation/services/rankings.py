@@ -9,6 +9,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from accounts.deadlocks import again_after_deadlock
 from accounts.errors import Conflict
 from accounts.models import AuditEvent
 from accounts.statements import Addition, Change, Given, Statement
@@ -73,6 +74,7 @@ def submit_ranking(*, lease: Lease, submission: Submission) -> SubmitResult:
         raise
 
 
+@again_after_deadlock
 @transaction.atomic
 def _submit(lease: Lease, said: Submission) -> SubmitResult:
     standing = lock_standing(lease)

@@ -14,7 +14,7 @@ from accounts.errors import Conflict, Refused
 from accounts.models import AuditEvent, User
 from accounts.text import check_text
 from annotation.import_lines import Faults, Line
-from annotation.models import Campaign, Completion, Gold, Ranking, Task, TaskRole
+from annotation.models import Campaign, Completion, Gold, Participation, Ranking, Task, TaskRole
 from annotation.scoring import score
 from annotation.services.queueing import NewTask, create_tasks
 from annotation.submission import dense
@@ -197,3 +197,10 @@ def score_ranking(ranking: Ranking, *, revises: Ranking | None) -> Feedback:
     ranking.gold_score = reached
     ranking.save(update_fields=["gold_score"])
     return Feedback(score=reached, expected=gold.ranks, explanation=gold.explanation, has_qualified=None)
+
+
+def feedback_again(ranking: Ranking, participation: Participation) -> Feedback:
+    """What a labeler was told after a training task, for one whose answer was lost on the way."""
+    gold = Gold.objects.get(task=ranking.task_id)
+    decided = True if participation.qualified_version_id else False if participation.failed_at else None
+    return Feedback(ranking.gold_score, gold.ranks, gold.explanation, decided)

@@ -13,10 +13,21 @@ from accounts.deadlocks import again_after_deadlock
 from accounts.errors import Conflict
 from accounts.models import AuditEvent
 from accounts.statements import Addition, Change, Given, Statement
-from annotation.models import Campaign, Completion, GuidelineVersion, Lease, Participation, Ranking, RankingItem, Task
+from annotation.models import (
+    Campaign,
+    Completion,
+    GuidelineVersion,
+    Lease,
+    Participation,
+    Ranking,
+    RankingItem,
+    Task,
+    TaskRole,
+)
 from annotation.protocols import Questions
 from annotation.quality import QualityPlan
 from annotation.services.choosing import Feedback, note_submitted
+from annotation.services.known_orders import feedback_again
 from annotation.services.labelers import is_set_aside
 from annotation.services.leases import before, lock_standing, return_slots
 from annotation.services.overlap import grow_overlap
@@ -45,7 +56,7 @@ class SubmitResult(NamedTuple):
     is_repeat: bool
     """True: this lease's ranking was in already, with the same content."""
     feedback: Feedback | None = None
-    """Of a training task, when it is handed in the first time."""
+    """Of a training task."""
 
 
 class _Late(Conflict):
@@ -82,7 +93,7 @@ def _submit(lease: Lease, said: Submission) -> SubmitResult:
     if campaign.state == CampaignState.ARCHIVED or not _end(lease, LeaseState.ACTIVE):
         held = Lease.objects.select_for_update(of=("self",), no_key=True).get(pk=lease.pk)
         if held.state == LeaseState.SUBMITTED:
-            return _repeat(held, said)
+            return _repeat(held, said, standing)
         _take_slot(held, campaign)
         _end(held, LeaseState.EXPIRED)
     ranking = _store(lease, said, campaign)
@@ -97,13 +108,15 @@ def _end(lease: Lease, state: LeaseState) -> bool:
     return bool(HANDED_IN.run(lease=lease.pk, state=state, now=timezone.now()))
 
 
-def _repeat(lease: Lease, said: Submission) -> SubmitResult:
-    ranking = Ranking.objects.get(lease=lease)
+def _repeat(lease: Lease, said: Submission, standing: Participation) -> SubmitResult:
+    ranking = Ranking.objects.select_related("task").get(lease=lease)
     if ranking.body_sha256 != body_sha256(said):
         raise Conflict(
             _("This task was handed in before with another ranking; that one stands."), code="idempotency_conflict"
         )
-    return SubmitResult(ranking, is_repeat=True)
+    is_training = ranking.task.role == TaskRole.TRAINING
+    feedback = feedback_again(ranking, standing) if is_training else None
+    return SubmitResult(ranking, is_repeat=True, feedback=feedback)
 
 
 def _take_slot(lease: Lease, campaign: Campaign) -> None:

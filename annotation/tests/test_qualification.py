@@ -8,7 +8,16 @@ from accounts.errors import Conflict, Refused
 from accounts.models import AuditEvent
 from annotation.models import Campaign, Labeler, Lease, Task
 from annotation.quality_figures import people
-from annotation.services import add_guideline_version, let_try_again, set_reading, wave_through
+from annotation.services import (
+    Submission,
+    SubmittedItem,
+    add_guideline_version,
+    claim_task,
+    let_try_again,
+    set_reading,
+    submit_ranking,
+    wave_through,
+)
 from annotation.services.known_orders import Feedback
 from annotation.states import LeaseState
 from annotation.tests.planning import choose, hold, make_known, plan, say, standing
@@ -195,3 +204,27 @@ def test_the_people_page_says_where_everybody_stands(
     campaign.refresh_from_db()
     plan(campaign, qualifies=False)
     assert stand() == {"alice": None, "bob": None}
+
+
+@pytest.mark.parametrize("ranks", [RIGHT, WRONG], ids=["right", "wrong"])
+def test_a_training_task_that_is_sent_again_is_explained_again(
+    campaign: Campaign, training: list[Task], alice: Labeler, ranks: tuple[int, int]
+) -> None:
+    """As where the connection broke before the answer came."""
+    plan(campaign, qualifies=True, qualification_min=0.5, attempts=1)
+    for _task in training:
+        lease = claim_task(campaign=campaign, labeler=alice)
+        assert lease is not None
+        said = Submission(
+            items=[
+                SubmittedItem(completion_id=UUID(key), rank=rank) for key, rank in zip(lease.shown, ranks, strict=True)
+            ]
+        )
+
+        told, again = (submit_ranking(lease=lease, submission=said) for _time in range(2))
+
+        assert (told.is_repeat, again.is_repeat) == (False, True)
+        assert told.feedback is not None
+        assert again.feedback == told.feedback
+        decided = told.feedback.has_qualified
+    assert decided == (ranks == RIGHT)

@@ -215,10 +215,9 @@ def test_a_training_task_that_is_sent_again_is_explained_again(
     for _task in training:
         lease = claim_task(campaign=campaign, labeler=alice)
         assert lease is not None
+        ranked = zip(lease.task.placed_items, ranks, strict=True)
         said = Submission(
-            items=[
-                SubmittedItem(completion_id=UUID(key), rank=rank) for key, rank in zip(lease.shown, ranks, strict=True)
-            ]
+            items=[SubmittedItem(completion_id=item.completion.public_id, rank=rank) for item, rank in ranked]
         )
 
         told, again = (submit_ranking(lease=lease, submission=said) for _time in range(2))

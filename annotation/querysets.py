@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models
-from django.db.models import Exists, F, Func, IntegerField, OuterRef, Subquery, Value
-from django.db.models.lookups import GreaterThan, IsNull, LessThanOrEqual
+from django.db.models import BooleanField, Case, Exists, F, Func, IntegerField, OuterRef, Q, Subquery, Value, When
+from django.db.models.lookups import GreaterThan, IsNull, LessThanOrEqual, Lookup
 
 from annotation.states import CampaignState, LeaseState
 
@@ -30,6 +30,15 @@ TAKEN = (LeaseState.ACTIVE, LeaseState.SUBMITTED, LeaseState.SKIPPED)
 def _place(*columns: F | Value) -> Func:
     """A place in the queue; PostgreSQL compares rows column by column and finds them so in an index."""
     return Func(*columns, function="ROW", output_field=IntegerField())
+
+
+def unguessed(condition: Q | Lookup[Any]) -> Case:
+    """The condition, of which PostgreSQL believes that it holds for half of all rows.
+
+    What it believes of conditions that it has no figures of is that next to nothing is left, and that the whole queue
+    is then best read and sorted. A claim is to walk the queue in its order and stop at the first.
+    """
+    return Case(When(condition, then=Value(True)), default=Value(False), output_field=BooleanField())
 
 
 def _meetings(**labeler: Any) -> tuple[models.QuerySet[Any], models.QuerySet[Any]]:
@@ -66,7 +75,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
 
     def not_met_by(self, labeler_id: Value) -> Self:
         met = (Subquery(rows.values("pk")[:1]) for rows in _meetings(labeler=labeler_id))
-        return self.filter(*(IsNull(first, True) for first in met))
+        return self.filter(*(unguessed(IsNull(first, True)) for first in met))
 
     def not_ranked_by_user(self, user_id: int | None) -> Self:
         """`not_ranked_by` for the labelers who stand for this person, where all tasks are counted."""

@@ -31,10 +31,11 @@ def measured(script: str, *arguments: str) -> Any:
 
 @pytest.mark.slow
 def test_a_step_is_measured_with_and_without_a_value_network_of_its_own() -> None:
-    found = measured("ppo_step.py", "--model", "tiny", "--steps", "2", "--batch", "4")
+    variants = ("ours", "ours_separate")
+    found = measured("ppo_step.py", "--model", "tiny", "--steps", "2", "--batch", "4", "--variants", *variants)
 
     assert found["trl"] is None
-    for side in ("ours", "ours_separate", "ours_lora"):
+    for side in variants:
         told = found[side]
         assert told["cpu_seconds_per_step"] > 0
         assert told["peak_rss_mib"] > 50
@@ -42,7 +43,7 @@ def test_a_step_is_measured_with_and_without_a_value_network_of_its_own() -> Non
         assert sum(told["phases"].values()) <= told["seconds_per_step"] * 1.01
         assert (told["device"], told["mfu"]) == ("cpu", None)
     asked = {name: row["flops_per_step"] for name, row in found.items() if row}
-    assert asked["ours_separate"] > asked["ours"] > asked["ours_lora"]
+    assert asked["ours_separate"] > asked["ours"]
 
 
 def test_flops_are_two_a_weight_and_token_of_every_pass() -> None:

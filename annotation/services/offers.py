@@ -9,8 +9,8 @@ from django.db.models import IntegerField, Subquery
 
 from accounts.statements import Given, Statement
 from annotation.models import Participation, Task
-from annotation.querysets import TaskQuerySet
-from annotation.services.standing import matching
+from annotation.querysets import TaskQuerySet, unguessed
+from annotation.services.standing import for_reader
 
 
 class Offers(NamedTuple):
@@ -40,7 +40,7 @@ def _offers(languages: tuple[str, ...], skills: tuple[str, ...], purpose: str | 
         if purpose is not None:
             tasks = tasks.filter(purpose=purpose)
         reader = Participation(languages=list(languages), skills=list(skills))
-        return matching(tasks, reader).open().not_met_by(Given("labeler"))
+        return tasks.open().filter(unguessed(for_reader(reader))).not_met_by(Given("labeler"))
 
     def after() -> TaskQuerySet:
         return offered().after(*place).in_queue_order()

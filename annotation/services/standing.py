@@ -21,18 +21,23 @@ MAX_WORDS = 30
 
 
 def matching(tasks: TaskQuerySet, participation: Participation) -> TaskQuerySet:
-    """Tasks in a language that the labeler reads and of a skill that they have.
+    """The tasks that are for the labeler, see `for_reader`."""
+    return tasks.filter(for_reader(participation))
+
+
+def for_reader(participation: Participation) -> Q:
+    """Whether a task is in a language that the labeler reads and of a skill that they have.
 
     A task without a language, and a labeler without one, fit anything. "pt" reads "pt-BR" too, "pt-BR" not "pt"
     (basic filtering, RFC 4647). A task that asks for a skill is only for those who have it.
     """
-    tasks = tasks.filter(skill__in=["", *participation.skills])
+    has_skill = Q(skill__in=["", *participation.skills])
     if not participation.languages:
-        return tasks
+        return has_skill
     reads = Q(language="")
     for tag in participation.languages:
         reads |= Q(language=tag) | Q(language__startswith=f"{tag}-")
-    return tasks.filter(reads)
+    return has_skill & reads
 
 
 @transaction.atomic

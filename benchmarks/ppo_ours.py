@@ -22,7 +22,7 @@ from policy.training.critic import critic_like_policy
 from policy.training.ppo import PPOState, train
 from policy.training.trunk import Policy
 from reward.training.packing import Prefixed
-from reward.training.process import return_large_blocks
+from reward.training.process import keep_freed_memory
 
 NO_EOS = -1
 STOP = KLConfig().stop_update_nats_per_token
@@ -90,7 +90,7 @@ def run(
 
 
 def main() -> None:
-    return_large_blocks()
+    keep_freed_memory()
     given = json.loads(sys.argv[1])
     work, folder, out = Work(**given.pop("work")), Path(given.pop("folder")), given.pop("out")
     write(run(work, folder, **given), out)

@@ -15,7 +15,7 @@ from pathlib import Path
 from reward.training import checkpoints
 from reward.training.following import FollowingRun
 from reward.training.outcome import Outcome, TrainingRefused, disk_is_full, write_outcome
-from reward.training.process import die_with_parent, return_large_blocks
+from reward.training.process import die_with_parent, keep_freed_memory
 from reward.training.rundir import STARTED, LockHeld, RunDirectory, RunSpec, Stopped, read_spec, take_lock
 
 EXIT_REFUSED = 1
@@ -41,7 +41,7 @@ def main(argv: Sequence[str], handlers: Mapping[str, Handler], *, together: Coll
         print(f"usage: {argv[0]} RUN_DIR", file=sys.stderr)
         return 2
     die_with_parent()
-    return_large_blocks()
+    keep_freed_memory()
     os.umask(0o077)
     path = Path(argv[1]).resolve()
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:

@@ -8,9 +8,9 @@ import signal
 import sys
 
 PR_SET_PDEATHSIG = 1
-M_MMAP_THRESHOLD = -3
-LARGE_BLOCK_BYTES = 2**20
-"""From here on a block of memory is mapped by itself. Half of it costs PPO on SmolLM2's shape a third more time."""
+M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -3, -1
+MAX_MMAP_THRESHOLD = 32 * 2**20
+"""The greatest that glibc takes: larger blocks are mapped by themselves and leave no hole in the heap."""
 
 
 def die_with_parent() -> None:
@@ -24,13 +24,15 @@ def die_with_parent() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def return_large_blocks() -> None:
-    """Have large tensors go back to the system when they are freed, not to a heap that others cannot use (glibc only).
+def keep_freed_memory() -> None:
+    """Have freed tensors stay with the process for the next ones, from the start (glibc only).
 
-    glibc raises its threshold with each large block that is freed, up to 32 MiB: a backward pass then frees activations
-    of a MiB or two into the heap, where its gradients find no room.
+    By itself glibc returns what is free at the heap's end after every step, and comes only slowly to keeping large
+    blocks at all. Each return has the kernel clear every page again: PPO on SmolLM2's shape takes 8 % more CPU time so,
+    and 6 to 10 % less memory.
     """
     if sys.platform.startswith("linux"):
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
         if mallopt is not None:
-            mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES)
+            mallopt(M_MMAP_THRESHOLD, MAX_MMAP_THRESHOLD)
+            mallopt(M_TRIM_THRESHOLD, 2**31 - 1)

@@ -12,9 +12,10 @@ from django.utils import timezone
 from django.utils.functional import Promise
 
 from accounts.word_diff import Piece, word_diff
-from annotation.models import Campaign, GuidelineVersion, Labeler, Lease, Ranking, Task
+from annotation.models import Campaign, GuidelineVersion, Labeler, Lease, Participation, Ranking, Task
 from annotation.protocols import STRENGTHS
 from annotation.queries import MAX_COUNTED
+from annotation.querysets import for_reader
 
 PACE_OF = 50
 """The last so many rankings make the pace."""
@@ -52,11 +53,12 @@ class Said(NamedTuple):
 
 
 def work_progress(campaign: Campaign, labeler: Labeler) -> WorkProgress:
-    """Three queries, none of which grows with the campaign."""
+    """Four queries, none of which grows with the campaign."""
     said = Ranking.objects.current().filter(labeler=labeler, task__campaign=campaign)
     midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
-    open_tasks = Task.objects.open().filter(campaign=campaign).not_ranked_by(labeler).in_queue_order()
-    num_left = open_tasks[: MAX_COUNTED + 1].count()
+    standing = Participation.objects.filter(campaign=campaign, labeler=labeler).first() or Participation()
+    open_tasks = Task.objects.open().filter(for_reader(standing), campaign=campaign).not_ranked_by(labeler)
+    num_left = open_tasks.in_queue_order()[: MAX_COUNTED + 1].count()
     last = said.filter(active_seconds__isnull=False).order_by("-pk").values_list("active_seconds", flat=True)
     seconds = [value for value in last[:PACE_OF] if value is not None]
     return WorkProgress(

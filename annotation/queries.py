@@ -15,8 +15,21 @@ from django.db.models.functions import Coalesce
 from accounts.models import User
 from annotation.access import campaigns_worked_by, id_of
 from annotation.agreement import Agreement, agreement_of, majority
-from annotation.models import Campaign, Completion, Exclusion, Labeler, Lease, Prompt, Purpose, Ranking, Task, TaskRole
+from annotation.models import (
+    Campaign,
+    Completion,
+    Exclusion,
+    Labeler,
+    Lease,
+    Participation,
+    Prompt,
+    Purpose,
+    Ranking,
+    Task,
+    TaskRole,
+)
 from annotation.pairs import counted_rankings, current_rankings, pairs_of
+from annotation.querysets import for_reader
 from annotation.states import LeaseState
 
 Unit = tuple[int, int, int]
@@ -173,7 +186,8 @@ def _agreed_with_others(votes: dict[Unit, dict[int, int]], aside: Container[int]
 
 def work_for(user: User | AnonymousUser) -> list[WorkItem]:
     """The open campaigns in which the user has a seat, with what is left for them there."""
-    offered = Task.objects.open().filter(campaign=OuterRef("pk")).not_ranked_by_user(id_of(user))
+    for_them = _for_reader_of(Participation.objects.filter(labeler__user_id=id_of(user)))
+    offered = Task.objects.open().filter(for_them, campaign=OuterRef("pk")).not_ranked_by_user(id_of(user))
     done = Ranking.objects.current().filter(task__campaign=OuterRef("pk"), labeler__user_id=id_of(user))
     campaigns = campaigns_worked_by(user).annotate(
         # Counted no further than anybody wants to know: a queue may hold a million.
@@ -192,6 +206,15 @@ def work_for(user: User | AnonymousUser) -> list[WorkItem]:
         )
         for campaign in campaigns
     ]
+
+
+def _for_reader_of(standings: QuerySet[Participation]) -> Q:
+    """`for_reader` where each campaign has its own standing; where there is none, nothing is known of the labeler."""
+    told = list(standings.exclude(languages=[], skills=[]))
+    found = ~Q(campaign__in=[standing.campaign_id for standing in told]) & for_reader(Participation())
+    for standing in told:
+        found |= Q(campaign=standing.campaign_id) & for_reader(standing)
+    return found
 
 
 def _grouped(rows: QuerySet[Any, Any], number: Aggregate) -> Coalesce:

@@ -32,6 +32,21 @@ def _place(*columns: F | Value) -> Func:
     return Func(*columns, function="ROW", output_field=IntegerField())
 
 
+def for_reader(participation: Participation) -> Q:
+    """Whether a task is in a language that the labeler reads and of a skill that they have.
+
+    A task without a language, and a labeler without one, fit anything. "pt" reads "pt-BR" too, "pt-BR" not "pt"
+    (basic filtering, RFC 4647). A task that asks for a skill is only for those who have it.
+    """
+    has_skill = Q(skill__in=["", *participation.skills])
+    if not participation.languages:
+        return has_skill
+    reads = Q(language="")
+    for tag in participation.languages:
+        reads |= Q(language=tag) | Q(language__startswith=f"{tag}-")
+    return has_skill & reads
+
+
 def unguessed(condition: Q | Lookup[Any]) -> Case:
     """The condition, of which PostgreSQL believes that it holds for half of all rows.
 

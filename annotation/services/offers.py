@@ -9,8 +9,7 @@ from django.db.models import IntegerField, Subquery
 
 from accounts.statements import Given, Statement
 from annotation.models import Participation, Task
-from annotation.querysets import TaskQuerySet, unguessed
-from annotation.services.standing import for_reader
+from annotation.querysets import TaskQuerySet, for_reader, unguessed
 
 
 class Offers(NamedTuple):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from django.db import transaction
-from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from accounts.errors import Refused
@@ -13,7 +12,7 @@ from accounts.models import AuditEvent, User
 from accounts.text import check_text
 from annotation.models import Campaign, Labeler, Participation
 from annotation.prompts import checked_language
-from annotation.querysets import TaskQuerySet
+from annotation.querysets import TaskQuerySet, for_reader
 from annotation.services.participations import lock_participation
 
 SKILL_MAX_CHARACTERS = 60
@@ -23,21 +22,6 @@ MAX_WORDS = 30
 def matching(tasks: TaskQuerySet, participation: Participation) -> TaskQuerySet:
     """The tasks that are for the labeler, see `for_reader`."""
     return tasks.filter(for_reader(participation))
-
-
-def for_reader(participation: Participation) -> Q:
-    """Whether a task is in a language that the labeler reads and of a skill that they have.
-
-    A task without a language, and a labeler without one, fit anything. "pt" reads "pt-BR" too, "pt-BR" not "pt"
-    (basic filtering, RFC 4647). A task that asks for a skill is only for those who have it.
-    """
-    has_skill = Q(skill__in=["", *participation.skills])
-    if not participation.languages:
-        return has_skill
-    reads = Q(language="")
-    for tag in participation.languages:
-        reads |= Q(language=tag) | Q(language__startswith=f"{tag}-")
-    return has_skill & reads
 
 
 @transaction.atomic

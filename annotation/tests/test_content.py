@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 
 from accounts.errors import Refused
+from annotation.desk import work_progress
 from annotation.models import Campaign, Completion, Prompt, Split, Task
 from annotation.prompts import canonical_messages, content_sha256
 from annotation.queries import campaign_progress, work_for
@@ -17,6 +18,7 @@ from annotation.services import (
     add_completions,
     add_prompts,
     create_tasks,
+    set_reading,
     split_by_hash,
 )
 from tests.cast import Cast, make_campaign, make_completions, make_prompt, make_task, rank_task
@@ -173,3 +175,24 @@ def test_work_is_counted_no_further_than_anybody_wants_to_know(
     make_task(campaign, "One more?")
     (item,) = work_for(cast.alice)
     assert (item.num_open, item.has_more) == (2, True)
+
+
+def test_work_for_others_is_not_counted(cast: Cast, campaign: Campaign) -> None:
+    make_task(campaign, "For anybody?")
+    for text, asks in (
+        ("Für wen?", {"language": "de"}),
+        ("Et toi?", {"language": "fr"}),
+        ("Is it so?", {"skill": "law"}),
+    ):
+        Task.objects.filter(pk=make_task(campaign, text).pk).update(**asks)
+    labeler = cast.labeler(cast.alice)
+
+    def counted() -> tuple[int, int]:
+        (item,) = work_for(cast.alice)
+        return item.num_open, work_progress(campaign, labeler).num_left
+
+    assert counted() == (3, 3)
+    set_reading(campaign=campaign, labeler=labeler, by=cast.manager, languages=["de"])
+    assert counted() == (2, 2)
+    set_reading(campaign=campaign, labeler=labeler, by=cast.manager, skills=["law"])
+    assert counted() == (3, 3)

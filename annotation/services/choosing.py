@@ -18,13 +18,12 @@ from accounts.errors import Conflict
 from accounts.statements import Change, Given
 from annotation.models import Lease, Participation, Purpose, Ranking, Task, TaskRole
 from annotation.quality import QualityPlan
-from annotation.querysets import TAKEN, RankingQuerySet
+from annotation.querysets import TAKEN, RankingQuerySet, for_reader
 from annotation.services.known_orders import Feedback, score_ranking
 from annotation.services.qualification import check_may_go_on, settle
-from annotation.services.standing import matching
 from annotation.states import LeaseState
 
-__all__ = ["Chosen", "Feedback", "choose_planned", "matching", "note_submitted"]
+__all__ = ["Chosen", "Feedback", "choose_planned", "note_submitted"]
 
 COUNTED = Change(
     lambda: Participation.objects.filter(pk=Given("participation")),
@@ -150,7 +149,7 @@ def _has_just_skipped(participation: Participation) -> bool:
 def _gold(participation: Participation, place: int) -> Chosen | None:
     """One of the gold tasks that the labeler has not met; None: they know them all."""
     tasks = Task.objects.not_archived().filter(campaign=participation.campaign_id, role=TaskRole.GOLD)
-    new = matching(tasks, participation).not_ranked_by(participation.labeler)
+    new = tasks.filter(for_reader(participation)).not_ranked_by(participation.labeler)
     keys = list(new.order_by("pk").values_list("pk", flat=True))
     if not keys:
         return None

@@ -13,9 +13,8 @@ from accounts.errors import Conflict
 from accounts.models import AuditEvent, User
 from annotation.models import Campaign, GuidelineVersion, Labeler, Lease, Participation, Ranking, Task, TaskRole
 from annotation.quality import QualityPlan
-from annotation.querysets import TaskQuerySet
+from annotation.querysets import TaskQuerySet, for_reader
 from annotation.services.participations import lock_participation
-from annotation.services.standing import matching
 from annotation.states import LeaseState
 
 
@@ -68,7 +67,7 @@ def _begin_round(participation: Participation) -> None:
 
 def _training_for(participation: Participation) -> TaskQuerySet:
     tasks = Task.objects.not_archived().filter(campaign=participation.campaign_id, role=TaskRole.TRAINING)
-    return matching(tasks, participation)
+    return tasks.filter(for_reader(participation))
 
 
 def _left(training: TaskQuerySet, participation: Participation) -> TaskQuerySet:

@@ -12,16 +12,10 @@ from accounts.models import AuditEvent, User
 from accounts.text import check_text
 from annotation.models import Campaign, Labeler, Participation
 from annotation.prompts import checked_language
-from annotation.querysets import TaskQuerySet, for_reader
 from annotation.services.participations import lock_participation
 
 SKILL_MAX_CHARACTERS = 60
 MAX_WORDS = 30
-
-
-def matching(tasks: TaskQuerySet, participation: Participation) -> TaskQuerySet:
-    """The tasks that are for the labeler, see `for_reader`."""
-    return tasks.filter(for_reader(participation))
 
 
 @transaction.atomic

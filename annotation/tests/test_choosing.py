@@ -11,8 +11,9 @@ from pytest_django import DjangoAssertNumQueries
 from accounts.errors import Conflict
 from annotation.models import Campaign, Labeler, Lease, Participation, Ranking, Task
 from annotation.quality import QualityPlan
+from annotation.querysets import for_reader
 from annotation.services import archive_known_order, set_reading
-from annotation.services.choosing import choose_planned, is_gold_place, is_repeat_place, matching
+from annotation.services.choosing import choose_planned, is_gold_place, is_repeat_place
 from annotation.states import LeaseState
 from annotation.tests.planning import NOW, choose, hold, lease_of, make_known, plan, say, standing, tomorrow
 from tests.cast import Cast, make_campaign, make_labeler, make_task
@@ -243,7 +244,7 @@ def test_tasks_find_people_by_language_and_skill(cast: Cast, campaign: Campaign,
 
     def found(**reading: list[str]) -> set[str]:
         own = set_reading(campaign=campaign, labeler=alice, by=cast.manager, **reading)
-        return {task.prompt.text for task in matching(Task.objects.filter(campaign=campaign), own)}
+        return {task.prompt.text for task in Task.objects.filter(for_reader(own), campaign=campaign)}
 
     assert found() == {"any", "en", "en-GB", "eng", "ar"}
     assert found(languages=["EN"]) == {"any", "en", "en-GB"}

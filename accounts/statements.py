@@ -88,12 +88,13 @@ class Statement(Generic[M]):
         select, info = compiler.select, compiler.klass_info
         assert select is not None
         assert info is not None
+        text, given = _with_literals(sql, list(parameters))
         fields = info["select_fields"]
         columns = slice(fields[0], fields[-1] + 1)
         converters = compiler.get_converters([expression for expression, *_rest in select])
         return _Compiled(
-            sql=_with_literals(sql, list(parameters)),
-            given=[each.name for each in parameters if isinstance(each, Given)],
+            sql=text,
+            given=given,
             model=info["model"],
             columns=columns,
             names=[each[0].target.attname for each in select[columns]],
@@ -127,7 +128,7 @@ class Change(Generic[M]):
         query: Any = self._build().query.chain(UpdateQuery)
         query.add_update_values(self._values)
         sql, parameters = query.get_compiler(connection.alias).as_sql()
-        return _with_literals(sql, list(parameters)), [each.name for each in parameters if isinstance(each, Given)]
+        return _with_literals(sql, list(parameters))
 
 
 class Addition(Generic[M]):
@@ -189,8 +190,8 @@ class _Insert(NamedTuple):
     returning: str
 
 
-def _with_literals(sql: str, parameters: list[Any]) -> str:
-    """The SQL with all values in it but those that each call gives.
+def _with_literals(sql: str, parameters: list[Any]) -> tuple[str, list[str]]:
+    """The SQL with all values in it but those that each call gives, and the names of these in their order.
 
     A prepared statement's plan is made without its parameters: a partial index serves it only where the values of the
     index's condition stand in the text.
@@ -198,7 +199,8 @@ def _with_literals(sql: str, parameters: list[Any]) -> str:
     connection.ensure_connection()
     first, *rest = sql.split("%s")
     places = ("%s" if isinstance(each, Given) else _literal(each) for each in parameters)
-    return first + "".join(place + part for place, part in zip(places, rest, strict=True))
+    text = first + "".join(place + part for place, part in zip(places, rest, strict=True))
+    return text, [each.name for each in parameters if isinstance(each, Given)]
 
 
 def _literal(value: Any) -> str:

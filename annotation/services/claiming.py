@@ -19,10 +19,9 @@ from annotation.services.leases import check_open, expire_due
 from annotation.services.offers import BEGINNING, Offers, offers_for
 from annotation.services.participations import lock_participation
 
-HELD = Statement(
-    lambda: Lease.objects.active().filter(labeler=Given("labeler"), revises=None).select_related("task").order_by("pk")
-)
-"""Of all campaigns: asked for one, PostgreSQL may read all of its tasks, where it believes that they are few."""
+HELD = Statement(lambda: Lease.objects.active().filter(labeler=Given("labeler")).select_related("task"))
+"""Of all campaigns and in no order: where PostgreSQL believes that a table has next to no rows, it may read all of it
+by the index of any other column that is asked for or ordered by."""
 NEW_LEASE = Addition(Lease)
 SLOT_TAKEN = Change(lambda: Task.objects.filter(pk=Given("task"), free_slots__gt=0), free_slots=F("free_slots") - 1)
 PLACE = Change(
@@ -71,10 +70,7 @@ def _claim(campaign: Campaign, labeler: Labeler, purpose: str | None, ahead: boo
     check_open(standing.campaign)
     standing.labeler = labeler
     term = timedelta(seconds=standing.campaign.lease_seconds)
-    # A ranking that was taken up again has an address of its own; the work goes on beside it.
-    leases = [lease for lease in HELD.all(labeler=labeler.pk) if lease.task.campaign_id == campaign.pk]
-    if purpose is not None:
-        leases = [lease for lease in leases if lease.task.purpose == purpose]
+    leases = _held(campaign, labeler, purpose)
     if leases and not (ahead and len(leases) < MAX_HELD):
         lease = leases[-1 if ahead else 0]
         if _is_held_on(lease, now, term):
@@ -88,6 +84,14 @@ def _claim(campaign: Campaign, labeler: Labeler, purpose: str | None, ahead: boo
     lease.repeat, lease.takes_slot = (chosen.repeat, False) if chosen else (0, True)
     lease.shown = (chosen and chosen.shown) or shown_order(task, labeler)
     return _with_known(NEW_LEASE.one(lease), standing.campaign, labeler)
+
+
+def _held(campaign: Campaign, labeler: Labeler, purpose: str | None) -> list[Lease]:
+    """The labeler's leases of this campaign, the oldest first."""
+    leases = [lease for lease in HELD.all(labeler=labeler.pk) if lease.task.campaign_id == campaign.pk]
+    # A ranking that was taken up again has an address of its own; the work goes on beside it.
+    leases = [lease for lease in leases if lease.revises_id is None and purpose in (None, lease.task.purpose)]
+    return sorted(leases, key=lambda lease: lease.pk)
 
 
 def _is_held_on(lease: Lease, now: datetime, term: timedelta) -> bool:

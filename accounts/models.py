@@ -6,10 +6,11 @@ import uuid
 from typing import Any
 
 from django.contrib.auth.models import AbstractUser
+from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from accounts.statements import Addition
+from accounts.writes import Addition, Part
 
 
 class PublicModel(models.Model):
@@ -57,6 +58,19 @@ class WorkspaceMembership(models.Model):
         return f"{self.user} · {self.get_role_display()}"
 
 
+class Session(AbstractBaseSession):
+    """A browser's session as Django keeps it, and whose it is: where a person is deleted, theirs go too."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="sessions", null=True)
+    """As in its data; null before sign-in."""
+
+    @classmethod
+    def get_session_store_class(cls) -> type[Any]:
+        from accounts.sessions import SessionStore
+
+        return SessionStore
+
+
 class SignInAttempt(models.Model):
     """A sign-in that has not succeeded, kept for minutes to slow down guessing; person and address are hashes."""
 
@@ -92,8 +106,21 @@ class AuditEvent(models.Model):
         cls, *, workspace: Workspace | None, actor: User | None, verb: str, target: models.Model, **data: Any
     ) -> AuditEvent:
         """Write one event; call it inside the transaction of the change it tells of."""
+        return EVENTS.one(cls._of(workspace, actor, verb, target, data))
+
+    @classmethod
+    def part(
+        cls, *, workspace: Workspace | None, actor: User | None, verb: str, target: models.Model, **data: Any
+    ) -> Part:
+        """`record`, to be written beside the change; a target that is only added by then has a public id."""
+        return EVENTS.part(cls._of(workspace, actor, verb, target, data))
+
+    @classmethod
+    def _of(
+        cls, workspace: Workspace | None, actor: User | None, verb: str, target: models.Model, data: dict[str, Any]
+    ) -> AuditEvent:
         name = f"{target._meta.label_lower}:{getattr(target, 'public_id', target.pk)}"
-        return EVENTS.one(cls(workspace=workspace, actor=actor, verb=verb, target=name, data=data))
+        return cls(workspace=workspace, actor=actor, verb=verb, target=name, data=data)
 
 
 EVENTS = Addition(AuditEvent)

@@ -6,19 +6,18 @@ makes a dozen of the same few queries. A `Statement` is a queryset with places l
     FIND = Statement(lambda: User.objects.filter(pk=Given("pk")))
     user = FIND.first(pk=7)
 
-A `Change` is an UPDATE written in that way, an `Addition` the INSERT of a model's rows.
+`accounts.writes` has their like for what is changed and added.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from django.db import connection
 from django.db.models import Model, QuerySet, Value
 from django.db.models.query import get_related_populators
-from django.db.models.sql import InsertQuery, UpdateQuery
 from django.db.models.sql.compiler import SQLCompiler
 from psycopg.sql import Literal
 
@@ -71,6 +70,11 @@ class Statement(Generic[M]):
     def first(self, **values: Any) -> M | None:
         return next(iter(self.all(**values)), None)
 
+    def text(self, **values: Any) -> tuple[str, list[Any]]:
+        """The SQL and what is sent with it, to be asked as a part of another statement."""
+        found = self._compiled
+        return found.sql, [values[name] for name in found.given]
+
     @staticmethod
     def _object(found: _Compiled, row: Any) -> Any:
         made = found.model.from_db(connection.alias, found.names, row[found.columns])
@@ -88,7 +92,7 @@ class Statement(Generic[M]):
         select, info = compiler.select, compiler.klass_info
         assert select is not None
         assert info is not None
-        text, given = _with_literals(sql, list(parameters))
+        text, given = with_literals(sql, list(parameters))
         fields = info["select_fields"]
         columns = slice(fields[0], fields[-1] + 1)
         converters = compiler.get_converters([expression for expression, *_rest in select])
@@ -105,92 +109,7 @@ class Statement(Generic[M]):
         )
 
 
-class Change(Generic[M]):
-    """An UPDATE of a queryset's rows, as `QuerySet.update` makes it.
-
-    Args:
-        build: makes the queryset; called once, when models are ready.
-        values: field -> value, expression or `Given`.
-    """
-
-    def __init__(self, build: Callable[[], QuerySet[M]], **values: Any) -> None:
-        self._build, self._values = build, values
-
-    def run(self, **values: Any) -> int:
-        """The number of rows that were changed, for these values, which are sent as they are."""
-        sql, given = self._compiled
-        with connection.cursor() as cursor:
-            cursor.execute(sql, [values[name] for name in given])
-            return int(cursor.rowcount)
-
-    @cached_property
-    def _compiled(self) -> tuple[str, list[str]]:
-        query: Any = self._build().query.chain(UpdateQuery)
-        query.add_update_values(self._values)
-        sql, parameters = query.get_compiler(connection.alias).as_sql()
-        return _with_literals(sql, list(parameters))
-
-
-class Addition(Generic[M]):
-    """INSERT of new rows, as `save(force_insert=True)` and `bulk_create` make it; sends no signals.
-
-    Args:
-        model: its key comes from the database.
-    """
-
-    def __init__(self, model: type[M]) -> None:
-        self._model = model
-
-    def one(self, row: M) -> M:
-        """The row, which has its key now."""
-        found = self._compiled
-        with connection.cursor() as cursor:
-            cursor.execute(f"{found.head}{found.places}{found.returning}", self._values_of(row))
-            row.pk = cursor.fetchone()[0]
-        row._state.adding, row._state.db = False, connection.alias
-        return row
-
-    def all(self, rows: Sequence[M]) -> None:
-        """Rows without their keys, which stay unknown; none is nothing to do."""
-        if not rows:
-            return
-        found = self._compiled
-        sql = found.head + ", ".join([found.places] * len(rows))
-        with connection.cursor() as cursor:
-            cursor.execute(sql, [value for row in rows for value in self._values_of(row)])
-
-    def _values_of(self, row: M) -> list[Any]:
-        return [field.get_db_prep_save(field.pre_save(row, True), connection) for field in self._compiled.fields]
-
-    @cached_property
-    def _compiled(self) -> _Insert:
-        meta: Any = self._model._meta
-        fields = [field for field in meta.local_concrete_fields if field is not meta.pk]
-        compiler = InsertQuery(self._model).get_compiler(connection.alias)
-        quote = connection.ops.quote_name
-        columns = ", ".join(quote(field.column) for field in fields)
-        places = ", ".join(
-            field.get_placeholder(None, compiler, connection) if hasattr(field, "get_placeholder") else "%s"
-            for field in fields
-        )
-        return _Insert(
-            fields=fields,
-            head=f"INSERT INTO {quote(meta.db_table)} ({columns}) VALUES ",  # noqa: S608
-            places=f"({places})",
-            returning=f" RETURNING {quote(meta.pk.column)}",
-        )
-
-
-class _Insert(NamedTuple):
-    fields: list[Any]
-    """All but the key."""
-    head: str
-    places: str
-    """Of one row's values."""
-    returning: str
-
-
-def _with_literals(sql: str, parameters: list[Any]) -> tuple[str, list[str]]:
+def with_literals(sql: str, parameters: list[Any]) -> tuple[str, list[str]]:
     """The SQL with all values in it but those that each call gives, and the names of these in their order.
 
     A prepared statement's plan is made without its parameters: a partial index serves it only where the values of the

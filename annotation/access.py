@@ -5,14 +5,17 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import Q, QuerySet
+from django.db.models import OuterRef, Q, QuerySet
 from django.http import Http404
 from django.shortcuts import get_object_or_404
 
 from accounts.access import MANAGES, STAFF, get_in_workspace, workspaces_of
 from accounts.models import User
 from accounts.statements import Given, Statement
-from annotation.models import Campaign, Labeler, Lease, Membership, Ranking, Task
+from annotation.models import Campaign, Labeler, Lease, Membership, Participation, Ranking, Task
+from annotation.querysets import placed_answers
+from annotation.services.labelers import labeler_for
+from annotation.states import CampaignState
 
 WORK_CAMPAIGN = Statement(
     lambda: (
@@ -21,13 +24,26 @@ WORK_CAMPAIGN = Statement(
         .select_related("workspace")
     )
 )
-LEASE = Statement(
-    lambda: Lease.objects.select_related("task__campaign__workspace", "task__prompt", "labeler__user").filter(
+WORK = Statement(
+    lambda: Participation.objects.select_related("campaign__workspace", "labeler").filter(
+        ~Q(campaign__state=CampaignState.ARCHIVED),
+        campaign__public_id=Given("campaign"),
+        campaign__memberships__user_id=Given("user"),
+        labeler__user_id=Given("user"),
+    )
+)
+
+
+def _own_leases() -> QuerySet[Lease]:
+    return Lease.objects.select_related("task__campaign__workspace", "task__prompt", "labeler__user").filter(
         public_id=Given("lease"),
         labeler__user_id=Given("user"),
         task__campaign__memberships__user_id=Given("user"),
     )
-)
+
+
+LEASE = Statement(_own_leases)
+LEASE_WITH_ANSWERS = Statement(lambda: _own_leases().annotate(placed=placed_answers(OuterRef("task"))))
 
 
 def id_of(user: User | AnonymousUser) -> int:
@@ -104,15 +120,32 @@ def get_work_campaign(user: User | AnonymousUser, public_id: UUID | str) -> Camp
     return campaign
 
 
-def get_lease(user: User | AnonymousUser, public_id: UUID | str) -> Lease:
+def get_work(user: User, public_id: UUID | str) -> tuple[Campaign, Labeler]:
+    """A campaign that the user has a seat in, and the labeler who stands for them there; made when they first come.
+
+    Raises:
+        Http404: no seat, or archived.
+    """
+    standing = WORK.first(campaign=UUID(str(public_id)), user=user.pk)
+    if standing is not None:
+        return standing.campaign, standing.labeler
+    campaign = get_work_campaign(user, public_id)
+    return campaign, labeler_for(workspace=campaign.workspace, user=user)
+
+
+def get_lease(user: User | AnonymousUser, public_id: UUID | str, *, answers: bool = False) -> Lease:
     """A lease of the user's own, in a campaign where they still have a seat.
+
+    Args:
+        answers: read the task's answers with it.
 
     Raises:
         Http404: somebody else's, or the seat is gone.
     """
-    lease = LEASE.first(lease=UUID(str(public_id)), user=id_of(user))
+    lease = (LEASE_WITH_ANSWERS if answers else LEASE).first(lease=UUID(str(public_id)), user=id_of(user))
     if lease is None:
         raise Http404
+    lease.task.placed = lease.placed if answers else None  # type: ignore[attr-defined]  # annotated
     return lease
 
 

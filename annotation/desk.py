@@ -16,6 +16,7 @@ from annotation.models import Campaign, GuidelineVersion, Labeler, Lease, Partic
 from annotation.protocols import STRENGTHS
 from annotation.queries import MAX_COUNTED
 from annotation.querysets import for_reader
+from annotation.services import Guidelines
 
 PACE_OF = 50
 """The last so many rankings make the pace."""
@@ -69,7 +70,7 @@ def work_progress(campaign: Campaign, labeler: Labeler) -> WorkProgress:
     )
 
 
-def guideline_changes(lease: Lease, now: GuidelineVersion | None) -> GuidelineChanges | None:
+def guideline_changes(lease: Lease, now: Guidelines | None) -> GuidelineChanges | None:
     """What is new in these guidelines for the lease's labeler; None where they worked under them, or never before."""
     if now is None or now.number == 1:
         return None

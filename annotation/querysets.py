@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db import models
 from django.db.models import BooleanField, Case, Exists, F, Func, IntegerField, OuterRef, Q, Subquery, Value, When
+from django.db.models.functions import JSONObject
 from django.db.models.lookups import GreaterThan, IsNull, LessThanOrEqual, Lookup
 
 from annotation.states import CampaignState, LeaseState
@@ -56,6 +58,15 @@ def unguessed(condition: Q | Lookup[Any]) -> Case:
     return Case(When(condition, then=Value(True)), default=Value(False), output_field=BooleanField())
 
 
+def placed_answers(task: OuterRef) -> ArraySubquery:
+    """A task's answers in the order of their places, each as JSON of its keys and its text."""
+    from annotation.models import TaskCompletion
+
+    answer = JSONObject(id="completion", public_id="completion__public_id", text="completion__text")
+    placed = TaskCompletion.objects.filter(task=task).order_by("position")
+    return ArraySubquery(placed.values(answer=answer))
+
+
 def _meetings(**labeler: Any) -> tuple[models.QuerySet[Any], models.QuerySet[Any]]:
     """Leases and rankings by which a labeler has met the task of the outer query."""
     from annotation.models import Lease, Ranking
@@ -96,6 +107,10 @@ class TaskQuerySet(models.QuerySet["Task"]):
         """`not_ranked_by` for the labelers who stand for this person, where all tasks are counted."""
         return self.filter(*(~Exists(rows) for rows in _meetings(labeler__user_id=user_id)))
 
+    def with_answers(self) -> Self:
+        """With what `Task.placed_answers` is made of, so that it needs no query of its own."""
+        return self.annotate(placed=placed_answers(OuterRef("pk")))
+
     def in_queue_order(self) -> Self:
         return self.order_by("priority", "pk")
 
@@ -114,6 +129,13 @@ class LeaseQuerySet(models.QuerySet["Lease"]):
 
 
 class ParticipationQuerySet(models.QuerySet["Participation"]):
+    def with_newest_guidelines(self) -> Self:
+        """With the key of the campaign's guidelines as they are now."""
+        from annotation.models import GuidelineVersion
+
+        versions = GuidelineVersion.objects.filter(campaign=OuterRef("campaign")).order_by("-number")
+        return self.annotate(newest_guidelines=Subquery(versions.values("pk")[:1]))
+
     def past(self, priority: int, task_id: int) -> Self:
         """Of labelers who have come further in the queue than this place."""
         here = _place(Value(priority), Value(task_id))

@@ -47,7 +47,7 @@ class Point(NamedTuple):
 
 def shown_answers(lease: Lease) -> list[Completion]:
     """The lease's answers in the order in which this labeler sees them."""
-    by_id = {str(item.completion.public_id): item.completion for item in lease.task.placed_items}
+    by_id = {str(answer.public_id): answer for answer in lease.task.placed_answers}
     return [by_id[key] for key in lease.shown if key in by_id]
 
 

@@ -6,7 +6,6 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from django.contrib.sessions.models import Session
 from django.db import connection
 from django.db.models import Model
 from django.template import Context, Template
@@ -15,8 +14,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.context import navigation
-from accounts.models import Role, User, WorkspaceMembership
-from accounts.sessions import SessionStore
+from accounts.models import Role, Session, User, WorkspaceMembership
+from accounts.sessions import SessionStore, take_person
 from accounts.statements import Given, Statement
 from tests.cast import Cast, web
 
@@ -87,6 +86,33 @@ def test_a_person_who_was_deactivated_or_changed_their_password_is_out_at_once(
     assert client.get("/").status_code == 200
     User.objects.filter(pk=cast.manager.pk).update(**change)
     assert client.get("/").status_code == 302
+
+
+def test_a_request_reads_session_and_person_at_once(cast: Cast) -> None:
+    client = web(cast.manager)
+    with CaptureQueriesContext(connection) as queries:
+        client.get("/api/v1/me/")
+    assert [query["sql"].count('"accounts_user"."username"') for query in queries][:1] == [1]
+    assert sum('FROM "accounts_user"' in query["sql"] for query in queries) == 0
+
+
+def test_the_person_of_one_session_is_not_the_next_ones(cast: Cast) -> None:
+    """Two requests in one thread, where the first asked for nobody."""
+    theirs, others = web(cast.manager), web(cast.alice)
+    assert SessionStore(theirs.session.session_key).load()["_auth_user_id"] == str(cast.manager.pk)
+    assert take_person(cast.alice.pk) is None
+    assert SessionStore(theirs.session.session_key).load()
+    assert others.get("/api/v1/me/").json()["username"] == "alice"
+    assert theirs.get("/api/v1/me/").json()["username"] == "max"
+    assert take_person(cast.manager.pk) is None
+
+
+def test_sessions_know_whose_they_are_and_go_with_them(cast: Cast) -> None:
+    client = web(cast.bob)
+    assert Session.objects.get(pk=client.session.session_key).user == cast.bob
+    cast.bob.delete()
+    assert not Session.objects.filter(pk=client.session.session_key).exists()
+    assert Client().get("/sign-in/").status_code == 200
 
 
 def test_a_forged_session_cookie_is_nobody(db: None) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import AuditEvent, User
-from accounts.statements import Addition, Change, Given, Statement
+from accounts.statements import Given, Statement
+from accounts.writes import Addition, Change, KeyOf, whether, write_together
 from annotation.models import Lease, Participation, Ranking, RankingItem
 from tests.cast import Cast, make_campaign, make_completions, make_task
 
@@ -20,6 +21,7 @@ NEW_PERSON = Addition(User)
 NEW_LEASE = Addition(Lease)
 NEW_ITEMS = Addition(RankingItem)
 NEW_STANDING = Addition(Participation)
+NEW_RANKING = Addition(Ranking)
 
 
 @pytest.fixture
@@ -29,7 +31,7 @@ def lease(cast: Cast) -> Lease:
     return Lease(task=task, labeler=cast.labeler(cast.alice), shown=["a", HOSTILE], expires_at=timezone.now())
 
 
-def columns(row: Lease | Participation | RankingItem) -> dict[str, object]:
+def columns(row: Lease | Participation | Ranking | RankingItem) -> dict[str, object]:
     return {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}
 
 
@@ -80,6 +82,46 @@ def test_many_rows_go_in_one_statement_and_none_in_none(lease: Lease) -> None:
     assert len(sent) == 1
     stored = list(RankingItem.objects.order_by("position_shown"))
     assert [{**columns(row), "id": 0} for row in stored] == [{**columns(row), "id": 0} for row in rows]
+
+
+def test_parts_are_written_in_one_statement_and_tell_of_themselves(lease: Lease) -> None:
+    standing = NEW_STANDING.one(Participation(campaign=lease.task.campaign, labeler=lease.labeler))
+    NEW_LEASE.one(lease)
+    answers = make_completions(lease.task.prompt)
+    ranking = Ranking(task=lease.task, labeler=lease.labeler, lease=lease, rationale=HOSTILE, body_sha256="")
+    items = [
+        RankingItem(completion=answer, position_shown=place, flags=[HOSTILE]) for place, answer in enumerate(answers)
+    ]
+    counted = Change(lambda: Participation.objects.filter(pk=Given("key")), num_submitted=Given("num"))
+    named = Statement(lambda: Lease.objects.filter(shown__contains=[HOSTILE], pk=Given("lease")))
+
+    with CaptureQueriesContext(connection) as sent:
+        told = write_together(
+            is_known=whether(named, lease=lease.pk),
+            is_nobodys=whether(named, lease=0),
+            ranking=NEW_RANKING.part(ranking),
+            items=NEW_ITEMS.part_of_all(items, ranking=KeyOf("ranking")),
+            counted=counted.part(key=standing.pk, num=7),
+            uncounted=counted.part(key=0, num=8),
+        )
+
+    assert len(sent) == 1
+    stored = Ranking.objects.get()
+    expected = {"ranking": stored.pk, "items": len(answers), "counted": 1, "uncounted": 0}
+    assert told == {**expected, "is_known": True, "is_nobodys": False}
+    assert columns(NEW_RANKING.added(ranking, told["ranking"])) == columns(stored)
+    assert list(stored.items.values_list("completion", "flags")) == [(answer.pk, [HOSTILE]) for answer in answers]
+    standing.refresh_from_db()
+    assert standing.num_submitted == 7
+
+
+def test_of_parts_all_are_written_or_none(lease: Lease) -> None:
+    other = Lease(task=lease.task, labeler=lease.labeler, shown=[], expires_at=timezone.now())
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        write_together(one=NEW_LEASE.part(lease), again=NEW_LEASE.part(other))
+
+    assert not Lease.objects.exists()
 
 
 def test_a_change_counts_its_rows_and_takes_expressions_and_nothing(lease: Lease) -> None:

@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 
 from accounts.api.person import person
 from annotation import services
-from annotation.access import get_lease, get_own_ranking, get_work_campaign
+from annotation.access import get_lease, get_own_ranking, get_work
 from annotation.models import Lease, Ranking, Report, ReportKind, SkipReason
 from annotation.protocols import Protocol, Questions
 from annotation.queries import work_for
@@ -142,7 +142,7 @@ SUBMITTED = SubmittedSerializer()
 
 def lease_data(lease: Lease) -> dict[str, Any]:
     """What a labeler may see of a lease, as `LeaseSerializer` describes it."""
-    texts = {str(item.completion.public_id): item.completion.text for item in lease.task.placed_items}
+    texts = {str(answer.public_id): answer.text for answer in lease.task.placed_answers}
     guidelines = services.lease_guidelines(lease)
     return {
         "id": lease.public_id,
@@ -172,9 +172,8 @@ class WorkNext(APIView):
     )
     def post(self, request: Request, public_id: UUID) -> Response:
         """Claim the next task, or get the one that you hold; ahead, the one to follow it."""
-        campaign = get_work_campaign(request.user, public_id)
+        campaign, labeler = get_work(person(request), public_id)
         asked = NEXT.run_validation(request.data)
-        labeler = services.labeler_for(workspace=campaign.workspace, user=person(request))
         lease = services.claim_task(campaign=campaign, labeler=labeler, ahead=asked["ahead"])
         if lease is None:
             return Response(status=204)
@@ -185,8 +184,7 @@ class WorkRankings(APIView):
     @extend_schema(responses=OwnRankingSerializer(many=True))
     def get(self, request: Request, public_id: UUID) -> Response:
         """What you handed in and may still change, newest first, at most 50."""
-        campaign = get_work_campaign(request.user, public_id)
-        labeler = services.labeler_for(workspace=campaign.workspace, user=person(request))
+        campaign, labeler = get_work(person(request), public_id)
         rankings = services.recent_rankings(labeler, campaign)[:50]
         return Response(OwnRankingSerializer(rankings, many=True).data)
 
@@ -213,14 +211,14 @@ class LeaseDetail(APIView):
     @extend_schema(responses=LeaseSerializer)
     def get(self, request: Request, public_id: UUID) -> Response:
         """A task that you hold or held."""
-        return Response(lease_data(get_lease(request.user, public_id)))
+        return Response(lease_data(get_lease(request.user, public_id, answers=True)))
 
 
 class LeaseSubmit(APIView):
     @extend_schema(request=SubmissionSerializer, responses={200: SubmittedSerializer, 201: SubmittedSerializer})
     def post(self, request: Request, public_id: UUID) -> Response:
         """Hand in a ranking. Sending it again is safe: 201 the first time, 200 after that."""
-        lease = get_lease(request.user, public_id)
+        lease = get_lease(request.user, public_id, answers=True)
         given = dict(SUBMISSION.run_validation(request.data))
         items = [SubmittedItem(completion_id=row.pop("completion"), **row) for row in map(dict, given.pop("items"))]
         result = services.submit_ranking(lease=lease, submission=Submission(items=items, **given))

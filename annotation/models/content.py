@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
+from uuid import UUID
 
-from django.db import models
+from django.db import connection, models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
@@ -111,6 +113,9 @@ class Task(PublicModel):
     archived_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
+    placed: list[dict[str, Any]] | None = None
+    """As `TaskQuerySet.with_answers` read it; None: not read."""
+
     objects = TaskQuerySet.as_manager()
 
     class Meta:
@@ -138,9 +143,19 @@ class Task(PublicModel):
         ]
 
     @cached_property
-    def placed_items(self) -> list[TaskCompletion]:
-        """Its items in the order of their places, with their answers; read once for each object."""
-        return PLACED.all(task=self.pk)
+    def placed_answers(self) -> list[Completion]:
+        """Its answers in the order of their places, with what a labeler sees of them; read once for each object.
+
+        Whatever else an answer has (its tokens, its source) is read when it is asked for.
+        """
+        if self.placed is None:
+            self.placed = PLACED.all(task=self.pk)[0].placed
+        return [
+            Completion.from_db(
+                connection.alias, ["id", "public_id", "text"], [row["id"], UUID(row["public_id"]), row["text"]]
+            )
+            for row in self.placed or []
+        ]
 
     def __str__(self) -> str:
         return f"Task {self.public_id}"
@@ -162,9 +177,7 @@ class TaskCompletion(models.Model):
         return f"{self.task_id}/{self.position}"
 
 
-PLACED = Statement(
-    lambda: TaskCompletion.objects.filter(task=Given("task")).select_related("completion").order_by("position")
-)
+PLACED = Statement(lambda: Task.objects.filter(pk=Given("task")).with_answers())
 
 
 class Gold(models.Model):

@@ -95,6 +95,9 @@ class Participation(models.Model):
     failed_at = models.DateTimeField(null=True)
     """When their last attempt was not enough; they get nothing until a manager lets them try again."""
 
+    newest_guidelines: int | None = None
+    """Key of the campaign's guidelines, where the standing was read by `lock_participation`."""
+
     objects = ParticipationQuerySet.as_manager()
 
     class Meta:

@@ -29,7 +29,7 @@ from annotation.services.leases import expire_leases, release_lease, renew_lease
 from annotation.services.priorities import demote_stale, order_by_disagreement
 from annotation.services.qualification import let_try_again, wave_through
 from annotation.services.queueing import NewTask, create_tasks
-from annotation.services.rankings import SubmitResult, lease_guidelines, submit_ranking
+from annotation.services.rankings import Guidelines, SubmitResult, lease_guidelines, submit_ranking
 from annotation.services.reports import report_task, resolve_report
 from annotation.services.revisions import recent_rankings, revise_ranking, withdraw_ranking
 from annotation.services.standing import set_reading
@@ -38,6 +38,7 @@ from annotation.submission import Submission, SubmittedItem
 __all__ = [
     "AddedPrompts",
     "Feedback",
+    "Guidelines",
     "ImportRefused",
     "ImportReport",
     "NewCompletion",

@@ -7,7 +7,7 @@ beforehand.
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from django.db.models import Exists, OuterRef
@@ -15,7 +15,8 @@ from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 
 from accounts.errors import Conflict
-from accounts.statements import Change, Given
+from accounts.statements import Given
+from accounts.writes import Change, Part
 from annotation.models import Lease, Participation, Purpose, Ranking, Task, TaskRole
 from annotation.quality import QualityPlan
 from annotation.querysets import TAKEN, RankingQuerySet, for_reader
@@ -23,7 +24,7 @@ from annotation.services.known_orders import Feedback, score_ranking
 from annotation.services.qualification import check_may_go_on, settle
 from annotation.states import LeaseState
 
-__all__ = ["Chosen", "Feedback", "choose_planned", "note_submitted"]
+__all__ = ["Chosen", "Feedback", "choose_planned", "count_submitted", "note_submitted"]
 
 COUNTED = Change(
     lambda: Participation.objects.filter(pk=Given("participation")),
@@ -68,15 +69,13 @@ def choose_planned(participation: Participation, plan: QualityPlan, *, num_held:
 
 
 def note_submitted(lease: Lease, ranking: Ranking, participation: Participation, plan: QualityPlan) -> Feedback | None:
-    """Count a ranking that was just stored, score it where the order is known, and move qualification on.
+    """Score a ranking that was just stored where the order is known, and move qualification on.
 
-    A revision is not counted. Of a training task it keeps the first score, because its order has been shown.
+    A revision of a training task keeps the first score, because its order has been shown.
 
     Returns:
         On a training task what to tell the labeler, else None.
     """
-    if lease.revises_id is None:
-        _count(participation, day=ranking.created_at.astimezone(UTC).date())
     if lease.task.role == TaskRole.WORK:
         return None
     feedback = score_ranking(ranking, revises=lease.revises)
@@ -87,16 +86,21 @@ def note_submitted(lease: Lease, ranking: Ranking, participation: Participation,
     return feedback._replace(has_qualified=settle(participation, plan, ranking))
 
 
-def _count(participation: Participation, *, day: date) -> None:
+def count_submitted(lease: Lease, participation: Participation, *, at: datetime) -> dict[str, Part]:
+    """One ranking more, handed in at this time: what is to be written for it. A revision is not counted."""
+    if lease.revises_id is not None:
+        return {}
+    day = at.astimezone(UTC).date()
     participation.num_submitted += 1
     participation.num_day = participation.num_day + 1 if participation.day == day else 1
     participation.day = day
-    COUNTED.run(
+    counted = COUNTED.part(
         participation=participation.pk,
         num_submitted=participation.num_submitted,
         day=day,
         num_day=participation.num_day,
     )
+    return {"counted": counted}
 
 
 def _check_limits(participation: Participation, plan: QualityPlan, *, num_held: int, now: datetime) -> None:

@@ -11,7 +11,8 @@ from django.db.models import F
 from django.utils import timezone
 
 from accounts.deadlocks import again_after_deadlock
-from accounts.statements import Addition, Change, Given, Statement
+from accounts.statements import Given, Statement
+from accounts.writes import Addition, Change, Part, write_together
 from annotation.models import Campaign, Labeler, Lease, Participation, Task
 from annotation.quality import QualityPlan
 from annotation.services.choosing import choose_planned
@@ -77,13 +78,19 @@ def _claim(campaign: Campaign, labeler: Labeler, purpose: str | None, ahead: boo
             return _with_known(lease, standing.campaign, labeler)
     plan = QualityPlan.read(standing.campaign.quality)
     chosen = choose_planned(standing, plan, num_held=len(leases), now=now)
-    task = chosen.task if chosen else _take_next(standing, purpose)
+    task, moved = (chosen.task, {}) if chosen else _find_next(standing, purpose)
     if task is None:
+        if moved:
+            write_together(**moved)
         return None
-    lease = Lease(task=task, labeler=labeler, expires_at=now + term)
+    lease = Lease(task=task, labeler=labeler, expires_at=now + term, guideline_version_id=standing.newest_guidelines)
     lease.repeat, lease.takes_slot = (chosen.repeat, False) if chosen else (0, True)
     lease.shown = (chosen and chosen.shown) or shown_order(task, labeler)
-    return _with_known(NEW_LEASE.one(lease), standing.campaign, labeler)
+    if lease.takes_slot:
+        # The task is locked and has a slot.
+        moved["slot"] = SLOT_TAKEN.part(task=task.pk)
+    key = write_together(**moved, lease=NEW_LEASE.part(lease))["lease"]
+    return _with_known(NEW_LEASE.added(lease, key), standing.campaign, labeler)
 
 
 def _held(campaign: Campaign, labeler: Labeler, purpose: str | None) -> list[Lease]:
@@ -108,35 +115,33 @@ def _with_known(lease: Lease, campaign: Campaign, labeler: Labeler) -> Lease:
     return lease
 
 
-def _take_next(standing: Participation, purpose: str | None) -> Task | None:
-    """Take a slot of the first task in the queue that is for the labeler; None where there is none."""
+def _find_next(standing: Participation, purpose: str | None) -> tuple[Task | None, dict[str, Part]]:
+    """The first task in the queue that is for the labeler, locked, or None; and their new place, still to be stored."""
     offers = offers_for(standing, purpose)
     who = {"campaign": standing.campaign_id, "labeler": standing.labeler_id}
+    before = standing.passed_priority, standing.passed_task, standing.looked_back_at
     # A place in the queue is one of all purposes.
     task = _first(offers, None, who, BEGINNING) if purpose is not None else _next_by_place(offers, standing, who)
     # All that is left is locked by somebody: now it is worth waiting for.
     task = task or offers.any_left.first(**who)
-    if task is None or not SLOT_TAKEN.run(task=task.pk):
-        return None
-    return task
+    if before == (standing.passed_priority, standing.passed_task, standing.looked_back_at):
+        return task, {}
+    place = PLACE.part(
+        participation=standing.pk,
+        priority=standing.passed_priority,
+        task=standing.passed_task,
+        looked_back_at=standing.looked_back_at,
+    )
+    return task, {"place": place}
 
 
 def _next_by_place(offers: Offers, standing: Participation, who: dict[str, int]) -> Task | None:
     """The first task for the labeler: one that came back before their place, else one after it, else any."""
-    place, looked_back_at = (standing.passed_priority, standing.passed_task), standing.looked_back_at
     task = None
     if standing.passed_priority is not None and standing.passed_task is not None:
         here = standing.passed_priority, standing.passed_task
         task = _came_back(offers, standing, who, here) or _first(offers, standing, who, here)
-    task = task or _first(offers, standing, who, BEGINNING)
-    if place != (standing.passed_priority, standing.passed_task) or looked_back_at != standing.looked_back_at:
-        PLACE.run(
-            participation=standing.pk,
-            priority=standing.passed_priority,
-            task=standing.passed_task,
-            looked_back_at=standing.looked_back_at,
-        )
-    return task
+    return task or _first(offers, standing, who, BEGINNING)
 
 
 def _came_back(offers: Offers, standing: Participation, who: dict[str, int], here: tuple[int, int]) -> Task | None:
@@ -166,9 +171,9 @@ def shown_order(task: Task, labeler: Labeler) -> list[str]:
 
     Shuffled by what is shown and who looks: a repeated simulation sees the same order, and no source has a place.
     """
-    items = list(task.placed_items)
+    answers = list(task.placed_answers)
     if not task.is_order_fixed:
-        texts = "\0".join(item.completion.text for item in items)
+        texts = "\0".join(answer.text for answer in answers)
         key = f"{labeler.kind}|{labeler.name}|{task.prompt.content_sha256}|{texts}"
-        random.Random(hashlib.sha256(key.encode()).hexdigest()).shuffle(items)
-    return [str(item.completion.public_id) for item in items]
+        random.Random(hashlib.sha256(key.encode()).hexdigest()).shuffle(answers)
+    return [str(answer.public_id) for answer in answers]

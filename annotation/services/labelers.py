@@ -11,6 +11,7 @@ from accounts.errors import Conflict, Refused
 from accounts.models import AuditEvent, User, Workspace
 from accounts.statements import Given, Statement
 from accounts.text import check_text
+from accounts.writes import Part, whether
 from annotation.models import Campaign, Exclusion, Labeler, LabelerKind, Participation, Ranking, Task, TaskRole
 from annotation.querysets import TaskQuerySet
 from annotation.services.campaign_settings import NAME_MAX_CHARACTERS
@@ -106,6 +107,11 @@ def _lock(campaign: Campaign, labeler: Labeler) -> None:
 def is_set_aside(standing: Participation) -> bool:
     """Whether the labeler's rankings count for nothing now; exact while their standing is locked."""
     return IN_FORCE.first(campaign=standing.campaign_id, labeler=standing.labeler_id) is not None
+
+
+def whether_set_aside(standing: Participation) -> Part:
+    """`is_set_aside`, asked beside what is written."""
+    return whether(IN_FORCE, campaign=standing.campaign_id, labeler=standing.labeler_id)
 
 
 def _ranked_tasks(campaign: Campaign, labeler: Labeler) -> TaskQuerySet:

@@ -35,7 +35,7 @@ def offers_for(standing: Participation, purpose: str | None) -> Offers:
 @lru_cache(maxsize=256)
 def _offers(languages: tuple[str, ...], skills: tuple[str, ...], purpose: str | None) -> Offers:
     def offered() -> TaskQuerySet:
-        tasks = Task.objects.select_related("prompt").filter(campaign=Given("campaign"))
+        tasks = Task.objects.select_related("prompt").with_answers().filter(campaign=Given("campaign"))
         if purpose is not None:
             tasks = tasks.filter(purpose=purpose)
         reader = Participation(languages=list(languages), skills=list(skills))

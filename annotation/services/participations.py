@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from accounts.statements import Given, Statement
 from annotation.models import Participation
+from annotation.querysets import ParticipationQuerySet
 
-LOCKED = Statement(
-    lambda: (
+
+def _locked() -> ParticipationQuerySet:
+    return (
         Participation.objects.select_related("campaign")
+        .with_newest_guidelines()
         .select_for_update(of=("self",), no_key=True)
         .filter(campaign=Given("campaign"), labeler=Given("labeler"))
     )
-)
+
+
+LOCKED = Statement(_locked)
 
 
 def lock_participation(*, campaign_id: int, labeler_id: int) -> Participation:
-    """The labeler's standing and its campaign as they are now, locked until the transaction ends; made if need be."""
+    """The labeler's standing and its campaign as they are now, locked until the transaction ends; made if need be.
+
+    With `newest_guidelines`, the key of the campaign's guidelines or None.
+    """
     found = LOCKED.first(campaign=campaign_id, labeler=labeler_id)
     if found is None:
         new = Participation(campaign_id=campaign_id, labeler_id=labeler_id)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.deadlocks import again_after_deadlock
 from accounts.errors import Conflict
 from accounts.models import AuditEvent
-from accounts.statements import Addition, Change, Given, Statement
+from accounts.statements import Given
+from accounts.writes import Addition, Change, KeyOf, write_together
 from annotation.models import (
     Campaign,
     Completion,
@@ -26,20 +28,13 @@ from annotation.models import (
 )
 from annotation.protocols import Questions
 from annotation.quality import QualityPlan
-from annotation.services.choosing import Feedback, note_submitted
+from annotation.services.choosing import Feedback, count_submitted, note_submitted
 from annotation.services.known_orders import feedback_again
-from annotation.services.labelers import is_set_aside
+from annotation.services.labelers import whether_set_aside
 from annotation.services.leases import before, lock_standing, return_slots
 from annotation.services.overlap import grow_overlap
 from annotation.states import CampaignState, LeaseState
 from annotation.submission import Submission, as_json, body_sha256, checked
-
-GUIDELINES = Statement(
-    # The newest of that time, or the oldest of all.
-    lambda: GuidelineVersion.objects.filter(
-        Q(created_at__lte=Given("at")) | Q(number=1), campaign=Given("campaign")
-    ).order_by("-number")[:1]
-)
 
 HANDED_IN = Change(
     lambda: Lease.objects.filter(pk=Given("lease"), state=Given("state")),
@@ -96,10 +91,9 @@ def _submit(lease: Lease, said: Submission) -> SubmitResult:
             return _repeat(held, said, standing)
         _take_slot(held, campaign)
         _end(held, LeaseState.EXPIRED)
-    ranking = _store(lease, said, campaign)
+    ranking, is_aside = _store(lease, said, standing)
     feedback = note_submitted(lease, ranking, standing, QualityPlan.read(campaign.quality))
-    _record(ranking, lease)
-    _settle_slots(lease, standing)
+    _settle_slots(lease, campaign, is_aside=is_aside)
     return SubmitResult(ranking, is_repeat=False, feedback=feedback)
 
 
@@ -151,17 +145,40 @@ def _has_place(lease: Lease) -> bool:
     return not Ranking.objects.filter(task=lease.task_id, labeler=lease.labeler_id, repeat=lease.repeat).exists()
 
 
-def _store(lease: Lease, said: Submission, campaign: Campaign) -> Ranking:
+def _store(lease: Lease, said: Submission, standing: Participation) -> tuple[Ranking, bool]:
+    """The ranking with its items, counted and recorded; and whether its labeler is set aside."""
     revised = Ranking.objects.filter(pk=lease.revises_id or 0)
     # Of a person's rankings of a task one is current: the old one steps aside before the new one is there.
     is_revision = bool(lease.revises_id) and revised.update(withdrawn_at=timezone.now())
-    new = Ranking(
+    ranking = _ranking(lease, said, standing.campaign)
+    parts = {
+        "ranking": NEW_RANKING.part(ranking),
+        "items": NEW_ITEMS.part_of_all(_items(lease, said), ranking=KeyOf("ranking")),
+        "is_aside": whether_set_aside(standing),
+        **count_submitted(lease, standing, at=ranking.created_at),
+    }
+    if lease.labeler.user is not None:
+        parts["event"] = AuditEvent.part(
+            workspace=lease.task.campaign.workspace,
+            actor=lease.labeler.user,
+            verb="ranking.submit" if lease.revises_id is None else "ranking.revise",
+            target=ranking,
+        )
+    told = write_together(**parts)
+    NEW_RANKING.added(ranking, told["ranking"])
+    if is_revision:
+        revised.update(superseded_by=ranking, withdrawn_at=None)
+    return ranking, told["is_aside"]
+
+
+def _ranking(lease: Lease, said: Submission, campaign: Campaign) -> Ranking:
+    return Ranking(
         lease=lease,
         task=lease.task,
         labeler=lease.labeler,
         repeat=lease.repeat,
         protocol=campaign.protocol,
-        guideline_version=lease_guidelines(lease),
+        guideline_version_id=lease.guideline_version_id,
         active_seconds=said.active_seconds,
         strength=said.strength,
         none_acceptable=said.none_acceptable,
@@ -169,18 +186,12 @@ def _store(lease: Lease, said: Submission, campaign: Campaign) -> Ranking:
         prompt_flags=list(said.prompt_flags),
         body_sha256=body_sha256(said),
     )
-    ranking = NEW_RANKING.one(new)
-    if is_revision:
-        revised.update(superseded_by=ranking, withdrawn_at=None)
-    _store_items(ranking, lease, said)
-    return ranking
 
 
-def _store_items(ranking: Ranking, lease: Lease, said: Submission) -> None:
-    keys = {str(item.completion.public_id): item.completion_id for item in lease.task.placed_items}
-    items = [
+def _items(lease: Lease, said: Submission) -> list[RankingItem]:
+    keys = {str(answer.public_id): answer.pk for answer in lease.task.placed_answers}
+    return [
         RankingItem(
-            ranking=ranking,
             completion_id=keys[str(item.completion_id)],
             position_shown=position,
             rank=item.rank,
@@ -192,24 +203,17 @@ def _store_items(ranking: Ranking, lease: Lease, said: Submission) -> None:
         )
         for position, item in enumerate(said.items)
     ]
-    NEW_ITEMS.all(items)
 
 
-def _record(ranking: Ranking, lease: Lease) -> None:
-    if lease.labeler.user is not None:
-        verb = "ranking.submit" if lease.revises_id is None else "ranking.revise"
-        AuditEvent.record(workspace=lease.task.campaign.workspace, actor=lease.labeler.user, verb=verb, target=ranking)
-
-
-def _settle_slots(lease: Lease, standing: Participation) -> None:
+def _settle_slots(lease: Lease, campaign: Campaign, *, is_aside: bool) -> None:
     """Last of all, as it locks the task: what the ranking means for the task's other slots."""
     if not lease.takes_slot and (lease.revises_id is None or lease.repeat):
         return
-    if is_set_aside(standing):
+    if is_aside:
         if lease.takes_slot:
             return_slots({lease.task_id: 1})
-    elif standing.campaign.overlap_max is not None:
-        grow_overlap(task_id=lease.task_id, at_most=standing.campaign.overlap_max)
+    elif campaign.overlap_max is not None:
+        grow_overlap(task_id=lease.task_id, at_most=campaign.overlap_max)
 
 
 def _rewritten(lease: Lease, text: str) -> Completion:
@@ -219,6 +223,20 @@ def _rewritten(lease: Lease, text: str) -> Completion:
     return Completion.objects.create(prompt_id=lease.task.prompt_id, text=text, source=source, sample_index=index)
 
 
-def lease_guidelines(lease: Lease) -> GuidelineVersion | None:
+class Guidelines(NamedTuple):
+    """A version as it was published, for good."""
+
+    key: int
+    campaign_id: int
+    number: int
+    text: str
+
+
+def lease_guidelines(lease: Lease) -> Guidelines | None:
     """The guidelines that stood when the lease was handed out: those on the labeler's screen and on the ranking."""
-    return GUIDELINES.first(campaign=lease.task.campaign_id, at=lease.created_at)
+    return None if lease.guideline_version_id is None else _guidelines(lease.guideline_version_id)
+
+
+@lru_cache(maxsize=100)
+def _guidelines(key: int) -> Guidelines:
+    return Guidelines(*GuidelineVersion.objects.values_list("pk", "campaign_id", "number", "text").get(pk=key))

@@ -50,6 +50,7 @@ def revise_ranking(*, ranking: Ranking, labeler: Labeler) -> Lease:
         task=said.task,
         labeler=labeler,
         repeat=said.repeat,
+        guideline_version_id=standing.newest_guidelines,
         takes_slot=False,
         revises=said,
         shown=[str(item.completion_id) for item in before.items],

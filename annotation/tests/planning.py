@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from accounts.writes import write_together
 from annotation.models import Campaign, Labeler, Lease, Participation, Ranking, RankingItem, Task
 from annotation.quality import QualityPlan
 from annotation.services import add_known_order, update_campaign
-from annotation.services.choosing import Chosen, choose_planned, note_submitted
+from annotation.services.choosing import Chosen, choose_planned, count_submitted, note_submitted
 from annotation.services.known_orders import Feedback
 from annotation.services.queueing import NewTask
 from annotation.states import LeaseState
@@ -85,6 +86,8 @@ def say(lease: Lease, ranks: Sequence[int | None], **rest: Any) -> tuple[Ranking
         )
     campaign = Campaign.objects.get(pk=task.campaign_id)
     participation = standing(campaign, lease.labeler)
+    if parts := count_submitted(lease, participation, at=ranking.created_at):
+        write_together(**parts)
     return ranking, note_submitted(lease, ranking, participation, QualityPlan.read(campaign.quality))
 
 

@@ -252,14 +252,14 @@ def test_claim_and_submit_cost_the_same_few_queries_at_any_time(
     rank(campaign, labeler)
     for _turn in range(3):
         # Besides the queries: a savepoint and its release.
-        with django_assert_num_queries(7 + 2):
+        with django_assert_num_queries(4 + 2):
             lease = claim(campaign, labeler)
         lease = Lease.objects.select_related("task__campaign__workspace", "labeler__user").get(pk=lease.pk)
-        with django_assert_num_queries(9 + 2):
+        with django_assert_num_queries(4 + 2):
             submit_ranking(lease=lease, submission=submission(lease))
-    with django_assert_num_queries(7 + 2):
+    with django_assert_num_queries(4 + 2):
         first = claim(campaign, labeler)
-    with django_assert_num_queries(7 + 2):
+    with django_assert_num_queries(4 + 2):
         assert claim_task(campaign=campaign, labeler=labeler, ahead=True) != first
     with django_assert_num_queries(2 + 2):
         assert claim(campaign, labeler) == first

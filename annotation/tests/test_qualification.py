@@ -215,10 +215,8 @@ def test_a_training_task_that_is_sent_again_is_explained_again(
     for _task in training:
         lease = claim_task(campaign=campaign, labeler=alice)
         assert lease is not None
-        ranked = zip(lease.task.placed_items, ranks, strict=True)
-        said = Submission(
-            items=[SubmittedItem(completion_id=item.completion.public_id, rank=rank) for item, rank in ranked]
-        )
+        ranked = zip(lease.task.placed_answers, ranks, strict=True)
+        said = Submission(items=[SubmittedItem(completion_id=answer.public_id, rank=rank) for answer, rank in ranked])
 
         told, again = (submit_ranking(lease=lease, submission=said) for _time in range(2))
 

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts.http import Request
 from annotation import services
-from annotation.access import get_lease, get_own_ranking, get_work_campaign
+from annotation.access import get_lease, get_own_ranking, get_work
 from annotation.desk import said, work_progress
 from annotation.ranking_page import compare
 
@@ -21,7 +21,7 @@ from annotation.ranking_page import compare
 @login_required
 @require_GET
 def lease_compare(request: Request, public_id: UUID) -> HttpResponse:
-    found = get_lease(request.user, public_id)
+    found = get_lease(request.user, public_id, answers=True)
     comparison = compare(found, request.GET.get("left", ""), request.GET.get("right", ""))
     template = "annotation/compare.html" + ("#compared" if request.htmx else "")
     context = {"lease": found, "campaign": found.task.campaign, "comparison": comparison}
@@ -43,16 +43,14 @@ def lease_report(request: Request, public_id: UUID) -> HttpResponse:
 @login_required
 @require_GET
 def work_progress_part(request: Request, public_id: UUID) -> HttpResponse:
-    campaign = get_work_campaign(request.user, public_id)
-    labeler = services.labeler_for(workspace=campaign.workspace, user=request.user)
+    campaign, labeler = get_work(request.user, public_id)
     return render(request, "annotation/parts/progress.html", {"progress": work_progress(campaign, labeler)})
 
 
 @login_required
 @require_GET
 def work_recent(request: Request, public_id: UUID) -> HttpResponse:
-    campaign = get_work_campaign(request.user, public_id)
-    labeler = services.labeler_for(workspace=campaign.workspace, user=request.user)
+    campaign, labeler = get_work(request.user, public_id)
     recent = services.recent_rankings(labeler=labeler, campaign=campaign)
     template = "annotation/recent.html" + ("#recent-list" if request.htmx else "")
     return render(request, template, {"campaign": campaign, "recent": [said(ranking) for ranking in recent]})

@@ -10,7 +10,7 @@ from uuid import UUID
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from annotation.models import Completion, Protocol
+from annotation.models import PlacedAnswer, Protocol
 from annotation.protocols import ANSWER_FLAGS, PAIRWISE, PROMPT_FLAGS, STRENGTHS, Choice, Questions
 from annotation.submission import MAX_RATING, NO_QUESTIONS, Submission, SubmittedItem, as_json
 
@@ -54,7 +54,7 @@ class RankingForm(forms.Form):
     def __init__(
         self,
         *args: Any,
-        completions: Sequence[Completion],
+        completions: Sequence[PlacedAnswer],
         protocol: str = Protocol.RANKING,
         questions: Questions = NO_QUESTIONS,
         **kwargs: Any,
@@ -104,7 +104,7 @@ class RankingForm(forms.Form):
             for letter, completion in zip(ascii_uppercase, self.completions, strict=False)
         ]
 
-    def _answer(self, letter: str, completion: Completion) -> Answer:
+    def _answer(self, letter: str, completion: PlacedAnswer) -> Answer:
         key = str(completion.public_id)
 
         def field(name: str) -> forms.BoundField | None:
@@ -142,7 +142,7 @@ class RankingForm(forms.Form):
         return kept
 
     def _said(
-        self, data: dict[str, Any], completions: Sequence[Completion], ranks: dict[str, str], strength: int | None
+        self, data: dict[str, Any], completions: Sequence[PlacedAnswer], ranks: dict[str, str], strength: int | None
     ) -> Submission:
         """Data of fields that are faulty or not asked for may be missing."""
         return Submission(

@@ -10,7 +10,7 @@ from django.http import QueryDict
 from accounts.errors import Refused
 from accounts.word_diff import Piece, word_diff
 from annotation.desk import guideline_changes
-from annotation.models import Completion, Lease, ReportKind, SkipReason, TaskRole
+from annotation.models import Lease, PlacedAnswer, ReportKind, SkipReason, TaskRole
 from annotation.protocols import Protocol, Questions
 from annotation.ranking_form import RankingForm, initial_from
 from annotation.services import SubmitResult, lease_guidelines
@@ -45,7 +45,7 @@ class Point(NamedTuple):
     is_chosen: bool
 
 
-def shown_answers(lease: Lease) -> list[Completion]:
+def shown_answers(lease: Lease) -> list[PlacedAnswer]:
     """The lease's answers in the order in which this labeler sees them."""
     by_id = {str(answer.public_id): answer for answer in lease.task.placed_answers}
     return [by_id[key] for key in lease.shown if key in by_id]

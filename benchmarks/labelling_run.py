@@ -19,6 +19,7 @@ from benchmarks.cpu import Trees
 from benchmarks.labelling_chaos import CUT_SHARE, disturbed_shift
 from benchmarks.labelling_checks import Soundness, examine
 from benchmarks.labelling_first_load import first_load
+from benchmarks.labelling_past import work_before
 from benchmarks.labelling_people import Labeler, Reader
 from benchmarks.labelling_site import Site
 from benchmarks.load import Times, percentile, shift
@@ -50,6 +51,7 @@ class Run:
     def __init__(self, work: Work, site: Site) -> None:
         self.work, self.site = work, site
         self.workspace, self.users = labelling_data.people(work.labelers)
+        work_before(self.workspace, self.users, completions_per_task=work.answers)
 
     def measure(self) -> dict[str, Any]:
         """The row, and under `details` what explains it."""

@@ -20,6 +20,7 @@ class Migration(migrations.Migration):
             model_name="lease",
             name="guideline_version",
             field=models.ForeignKey(
+                db_constraint=False,
                 null=True,
                 on_delete=django.db.models.deletion.PROTECT,
                 related_name="leases",

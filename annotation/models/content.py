@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import connection, models
+from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
@@ -88,6 +88,14 @@ class TaskRole(models.TextChoices):
     TRAINING = "training", _("Training")
 
 
+class PlacedAnswer(NamedTuple):
+    """What a labeler sees of an answer, and nothing else."""
+
+    pk: int
+    public_id: UUID
+    text: str
+
+
 class Task(PublicModel):
     """A prompt and K of its answers, to be ranked by `overlap` different labelers."""
 
@@ -143,19 +151,11 @@ class Task(PublicModel):
         ]
 
     @cached_property
-    def placed_answers(self) -> list[Completion]:
-        """Its answers in the order of their places, with what a labeler sees of them; read once for each object.
-
-        Whatever else an answer has (its tokens, its source) is read when it is asked for.
-        """
+    def placed_answers(self) -> list[PlacedAnswer]:
+        """Its answers in the order of their places; read once for each object."""
         if self.placed is None:
             self.placed = PLACED.all(task=self.pk)[0].placed
-        return [
-            Completion.from_db(
-                connection.alias, ["id", "public_id", "text"], [row["id"], UUID(row["public_id"]), row["text"]]
-            )
-            for row in self.placed or []
-        ]
+        return [PlacedAnswer(row["id"], UUID(row["public_id"]), row["text"]) for row in self.placed or []]
 
     def __str__(self) -> str:
         return f"Task {self.public_id}"

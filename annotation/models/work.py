@@ -30,7 +30,10 @@ class Lease(PublicModel):
     labeler = models.ForeignKey(Labeler, on_delete=models.CASCADE, related_name="leases", db_index=False)
     repeat = models.PositiveSmallIntegerField(default=0)
     """0: the first time. A planned repeat and a new attempt at a training task count on from 1."""
-    guideline_version = models.ForeignKey(GuidelineVersion, on_delete=models.PROTECT, related_name="leases", null=True)
+    # Without a constraint: every claim would lock the one row that all labelers share.
+    guideline_version = models.ForeignKey(
+        GuidelineVersion, on_delete=models.PROTECT, related_name="leases", null=True, db_constraint=False
+    )
     """Those that stood when it was handed out: on the labeler's screen, and on the ranking."""
     takes_slot = models.BooleanField(default=True)
     """False for gold, training, repeats and revisions: they are beside the task's overlap."""

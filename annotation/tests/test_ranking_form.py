@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.http import QueryDict
 
-from annotation.models import Completion, Protocol
+from annotation.models import PlacedAnswer, Protocol
 from annotation.protocols import Questions
 from annotation.ranking_form import RankingForm, initial_from
 
-ANSWERS = [Completion(text=f"Answer {n}") for n in range(2)]
+ANSWERS = [PlacedAnswer(n, uuid4(), f"Answer {n}") for n in range(2)]
 FIRST, SECOND = (str(answer.public_id) for answer in ANSWERS)
 ASKED = Questions(
     rating="optional",

@@ -21,7 +21,8 @@ def step_flops(work: Work, *, value_network: bool = False, adapters: bool = Fals
         return None
     trunk, head = _weights(work.model)
     response = work.batch * work.new_tokens
-    sequence = work.batch * (work.prompt_tokens + work.new_tokens)
+    # Nothing is predicted from the last token.
+    sequence = work.batch * (work.prompt_tokens + work.new_tokens - 1)
     forward = 2.0 * (trunk * sequence + head * response)
     passes = 2 if adapters else 3
     value = 2.0 * trunk * sequence if value_network else 0.0

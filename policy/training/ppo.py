@@ -104,14 +104,25 @@ def train(
             seed=seed,
             step=step,
         )
-        mini_batches = [[make_micro_batch(policy, rollout, rows) for rows in ranks.share_passes(part)] for part in plan]
+        keep_last = config.credit.bootstrap_truncated
+        mini_batches = [
+            [make_micro_batch(policy, rollout, rows, keep_last=keep_last) for rows in ranks.share_passes(part)]
+            for part in plan
+        ]
         members = score_rollout(score, rollout, ranks=ranks)
         clock.lap("score")
         flat = [batch for part in mini_batches for batch in part]
         # The first step's first ratio is of two passes, so that the gate on it sees what makes them differ.
         keep_states = len(flat) == 1 and step > max(1, config.update.critic_warmup_steps)
         judged = judge(
-            policy, rollout, flat, members, temperature=config.temperature, keep_states=keep_states, ranks=ranks
+            policy,
+            rollout,
+            flat,
+            members,
+            temperature=config.temperature,
+            keep_last=keep_last,
+            keep_states=keep_states,
+            ranks=ranks,
         )
         check_finite(judged.logp, judged.ref_logp, judged.values, judged.scores)
         clock.lap("judge")

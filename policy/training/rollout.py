@@ -35,10 +35,11 @@ class MicroBatch(NamedTuple):
     log-probabilities come from the same shapes."""
 
     rows: Tensor  # [b] int64, into the rollout
-    ids: Tensor  # [b, T] int64
+    ids: Tensor  # [b, T] int64, all that a token is predicted from: a row's last token only where `ends` is asked for
     states: Tensor  # [N] int64, positions in [b * T] whose hidden state predicts a response token
     targets: Tensor  # [N] int64, those tokens
     mask: Tensor  # [b, R] bool
+    ends: Tensor | None  # [b] int64, positions in [b * T] of each row's last token
     bottom: Tensor | None  # [b, T, D] what the frozen layers make of ids
 
 
@@ -49,7 +50,7 @@ class Judged(NamedTuple):
     ref_logp: Tensor  # [B, R] nats
     entropy: Tensor  # [B, R] nats
     values: Tensor  # [B, R] reward units, before the token is drawn
-    last_values: Tensor  # [B] reward units, after the last token
+    last_values: Tensor | None  # [B] reward units, after the last token; None where the micro-batches have no `ends`
     scores: Tensor  # [B] raw, by the reward model: the mean of its heads
     disagreement: Tensor | None  # [B] reward units, standard deviation (n - 1) of the heads; None with one head
     states: Tensor | None = None  # [N, D] with gradient, of the only micro-batch: the first update need not repeat them
@@ -102,15 +103,20 @@ def plan_rows(
     return plan
 
 
-def make_micro_batch(policy: Policy, rollout: Rollout, rows: Tensor) -> MicroBatch:
+def make_micro_batch(policy: Policy, rollout: Rollout, rows: Tensor, *, keep_last: bool = False) -> MicroBatch:
     """Pad the rows' tokens on the right and run the frozen layers over them.
 
     Without rows it is one token whose states nobody asks for: a pass that counts for nothing.
+
+    Args:
+        keep_last: run the rows' last tokens too, for the values after them; nothing is predicted there.
     """
     device = rollout.mask.device
     chosen = rows.tolist()
-    sequences = [rollout.prompts[i] + rollout.responses[i] for i in chosen] or [[0]]
+    until = None if keep_last else -1
+    sequences = [(rollout.prompts[i] + rollout.responses[i])[:until] for i in chosen] or [[0]]
     longest = max(map(len, sequences))
+    ends = [row * longest + len(sequence) - 1 for row, sequence in enumerate(sequences)][: len(chosen)]
     ids = torch.tensor([s + [0] * (longest - len(s)) for s in sequences], device=device)
     states = [
         row * longest + len(rollout.prompts[i]) - 1 + r
@@ -124,6 +130,7 @@ def make_micro_batch(policy: Policy, rollout: Rollout, rows: Tensor) -> MicroBat
         states=torch.tensor(states, dtype=torch.int64, device=device),
         targets=torch.tensor(targets, dtype=torch.int64, device=device),
         mask=rollout.mask[rows.to(device)],
+        ends=torch.tensor(ends, dtype=torch.int64, device=device) if keep_last else None,
         bottom=policy.bottom(ids),
     )
 
@@ -142,6 +149,7 @@ def judge(
     members: Tensor,
     *,
     temperature: float,
+    keep_last: bool = False,
     keep_states: bool = False,
     ranks: Ranks = ALONE,
 ) -> Judged:
@@ -150,12 +158,14 @@ def judge(
     Args:
         batches: this rank's.
         members: [B, M], the answers' scores by each head of the reward model.
+        keep_last: as the micro-batches were made; a rank may have none.
         keep_states: keep the policy's hidden states with what their gradient needs; for one micro-batch.
     """
     logp, ref_logp, entropy, values = (torch.zeros_like(rollout.sampler_logp) for _ in range(4))
     scores = members.mean(dim=1)
     disagreement = members.std(dim=1) if members.shape[1] > 1 else None
-    found = Judged(logp, ref_logp, entropy, values, torch.zeros_like(scores), scores, disagreement)
+    last_values = torch.zeros_like(scores) if keep_last else None
+    found = Judged(logp, ref_logp, entropy, values, last_values, scores, disagreement)
     # The reference first: its memory is free again before the policy keeps anything.
     for batch in batches:
         ref_states = policy.reference_top(batch.ids, batch.bottom).flatten(0, 1)[batch.states]
@@ -171,17 +181,17 @@ def judge(
             found = found._replace(states=states)
         ours = linear_logp(states, policy.head, batch.targets, temperature=temperature, want=("entropy",))
         assert ours.entropy is not None
-        ends = batch.states[batch.mask.sum(1).cumsum(0) - 1] + 1
-        places = torch.cat([batch.states, ends])
-        state_values, last_values = policy.values(batch.ids, places, flat[places]).split([len(states), len(ends)])
+        places = batch.states if batch.ends is None else torch.cat([batch.states, batch.ends])
+        told = policy.values(batch.ids, places, flat[places])
         for into, token_values in (
             (logp, ours.logp),
             (entropy, ours.entropy),
-            (values, state_values),
+            (values, told[: len(states)]),
         ):
             into[batch.rows] = unflatten(token_values, batch.mask)
-        found.last_values[batch.rows] = last_values
-    ranks.add_up([logp, ref_logp, entropy, values, found.last_values])
+        if last_values is not None:
+            last_values[batch.rows] = told[len(states) :]
+    ranks.add_up([logp, ref_logp, entropy, values, *([] if last_values is None else [last_values])])
     return found
 
 

@@ -48,9 +48,9 @@ def record() -> dict[str, Tensor]:
     state = PPOState.start(policy, CONFIG)
     learn_a_little(policy, state, 2)
     rollout = act(policy, PROMPTS, eos_id=EOS, config=CONFIG, seed=11, step=99)
-    batch = make_micro_batch(policy, rollout, torch.arange(len(rollout.responses)))
+    batch = make_micro_batch(policy, rollout, torch.arange(len(rollout.responses)), keep_last=True)
     scores = even_share(by_prompt(rollout.prompts, rollout.responses))
-    judged = judge(policy, rollout, [batch], scores, temperature=CONFIG.temperature)
+    judged = judge(policy, rollout, [batch], scores, temperature=CONFIG.temperature, keep_last=True)
     learn_a_little(policy, state, 1)
     lengths = {"prompt_lengths": rollout.prompts, "response_lengths": rollout.responses}
     return {

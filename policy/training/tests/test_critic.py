@@ -122,9 +122,9 @@ def test_copy_of_the_reward_model_starts_with_its_opinion_of_the_answer_so_far(t
     policy = Policy(model, critic=critic_from_reward_model(reward, scale=2.0))
     prompts, answers = [[5, 6, 7], [8]], [Answer([13, 14, 1], "stop", [0.0] * 3), Answer([15], "length", [0.0])]
     rollout = make_rollout(prompts, answers, torch.device("cpu"))
-    batches = [make_micro_batch(policy, rollout, torch.tensor([1, 0]))]
+    batches = [make_micro_batch(policy, rollout, torch.tensor([1, 0]), keep_last=True)]
 
-    judged = judge(policy, rollout, batches, torch.zeros(2, 1), temperature=1.0)
+    judged = judge(policy, rollout, batches, torch.zeros(2, 1), temperature=1.0, keep_last=True)
 
     with torch.no_grad():
         scores = reward.score([Prefixed(p, [a.token_ids]) for p, a in zip(prompts, answers, strict=True)])

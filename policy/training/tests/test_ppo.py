@@ -286,16 +286,27 @@ def test_the_judges_pass_serves_the_first_update_and_changes_nothing(
     ]
 
 
+def test_answers_that_were_cut_off_can_be_credited_with_what_would_follow() -> None:
+    """The value head is 0 at first, so it is the second step that differs."""
+    plain, bootstrapped = Policy(build_llama()), Policy(build_llama())
+    update = UpdateConfig(epochs=2, learning_rate=3e-3, value_learning_rate=0.1)
+    for policy, wanted in ((plain, False), (bootstrapped, True)):
+        run(policy, config(steps=2, update=update, credit=CreditConfig(bootstrap_truncated=wanted)))
+
+    assert not torch.equal(weights(plain), weights(bootstrapped))
+
+
 def test_what_stands_in_the_padding_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = config(steps=2, update=UpdateConfig(epochs=2, learning_rate=3e-3))
     plain, poisoned = Policy(build_llama()), Policy(build_llama())
     run(plain, settings)
     num_pads = 0
 
-    def poison(policy: Policy, rollout: Rollout, rows: Tensor) -> MicroBatch:
+    def poison(policy: Policy, rollout: Rollout, rows: Tensor, *, keep_last: bool) -> MicroBatch:
         nonlocal num_pads
-        batch = make_micro_batch(policy, rollout, rows)
-        lengths = [len(rollout.prompts[i]) + len(rollout.responses[i]) for i in rows.tolist()]
+        batch = make_micro_batch(policy, rollout, rows, keep_last=keep_last)
+        # Of a row's own tokens the last one is left out.
+        lengths = [len(rollout.prompts[i]) + len(rollout.responses[i]) - 1 for i in rows.tolist()]
         pads = torch.arange(batch.ids.shape[1]) >= torch.tensor(lengths)[:, None]
         num_pads += int(pads.sum())
         return batch._replace(ids=batch.ids.masked_fill(pads, VOCABULARY - 1))

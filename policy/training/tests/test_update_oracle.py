@@ -140,13 +140,32 @@ def test_value_after_an_answer_is_read_at_its_last_token() -> None:
     policy = Policy(build_llama())
     moved(policy, 0.05, seed=1)
     rollout = make_rollout(PROMPTS, ANSWERS, torch.device("cpu"))
-    batches = [make_micro_batch(policy, rollout, torch.tensor([2, 0, 1]))]
+    batches = [make_micro_batch(policy, rollout, torch.tensor([2, 0, 1]), keep_last=True)]
 
-    judged = judge(policy, rollout, batches, SCORES[:, None], temperature=1.0)
+    judged = judge(policy, rollout, batches, SCORES[:, None], temperature=1.0, keep_last=True)
 
     with torch.no_grad():
         expected = [
             policy.value_head(policy.model.model(torch.tensor([p + a.token_ids])).last_hidden_state[0, -1])
             for p, a in zip(PROMPTS, ANSWERS, strict=True)
         ]
+    assert judged.last_values is not None
     torch.testing.assert_close(judged.last_values, torch.cat(expected), atol=1e-5, rtol=0)
+
+
+def test_last_tokens_are_run_only_for_the_values_after_them() -> None:
+    policy = Policy(build_llama())
+    moved(policy, 0.05, seed=1)
+    rollout = make_rollout(PROMPTS, ANSWERS, torch.device("cpu"))
+    rows = torch.tensor([2, 0, 1])
+    longest = max(len(p) + len(a.token_ids) for p, a in zip(PROMPTS, ANSWERS, strict=True))
+
+    told = {}
+    for keep_last in (False, True):
+        batch = make_micro_batch(policy, rollout, rows, keep_last=keep_last)
+        assert batch.ids.shape == (3, longest - (not keep_last))
+        told[keep_last] = judge(policy, rollout, [batch], SCORES[:, None], temperature=1.0, keep_last=keep_last)
+
+    assert told[False].last_values is None
+    for name in ("logp", "ref_logp", "entropy", "values"):
+        torch.testing.assert_close(getattr(told[False], name), getattr(told[True], name), atol=1e-5, rtol=0)

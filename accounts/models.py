@@ -106,21 +106,16 @@ class AuditEvent(models.Model):
         cls, *, workspace: Workspace | None, actor: User | None, verb: str, target: models.Model, **data: Any
     ) -> AuditEvent:
         """Write one event; call it inside the transaction of the change it tells of."""
-        return EVENTS.one(cls._of(workspace, actor, verb, target, data))
+        return EVENTS.one(cls(workspace=workspace, actor=actor, verb=verb, target=_name(target), data=data))
 
     @classmethod
-    def part(
-        cls, *, workspace: Workspace | None, actor: User | None, verb: str, target: models.Model, **data: Any
-    ) -> Part:
-        """`record`, to be written beside the change; a target that is only added by then has a public id."""
-        return EVENTS.part(cls._of(workspace, actor, verb, target, data))
+    def part(cls, *, workspace_id: int, actor_id: int, verb: str, target: PublicModel) -> Part:
+        """`record`, to be written beside the change, which may be the target's own addition."""
+        return EVENTS.part(cls(workspace_id=workspace_id, actor_id=actor_id, verb=verb, target=_name(target)))
 
-    @classmethod
-    def _of(
-        cls, workspace: Workspace | None, actor: User | None, verb: str, target: models.Model, data: dict[str, Any]
-    ) -> AuditEvent:
-        name = f"{target._meta.label_lower}:{getattr(target, 'public_id', target.pk)}"
-        return cls(workspace=workspace, actor=actor, verb=verb, target=name, data=data)
+
+def _name(target: models.Model) -> str:
+    return f"{target._meta.label_lower}:{getattr(target, 'public_id', target.pk)}"
 
 
 EVENTS = Addition(AuditEvent)

@@ -25,7 +25,7 @@ WORK_CAMPAIGN = Statement(
     )
 )
 WORK = Statement(
-    lambda: Participation.objects.select_related("campaign__workspace", "labeler").filter(
+    lambda: Participation.objects.select_related("campaign", "labeler").filter(
         ~Q(campaign__state=CampaignState.ARCHIVED),
         campaign__public_id=Given("campaign"),
         campaign__memberships__user_id=Given("user"),
@@ -34,16 +34,20 @@ WORK = Statement(
 )
 
 
-def _own_leases() -> QuerySet[Lease]:
-    return Lease.objects.select_related("task__campaign__workspace", "task__prompt", "labeler__user").filter(
+def _own_leases(*with_: str, answers: bool = False) -> QuerySet[Lease]:
+    own = Lease.objects.select_related(*with_).filter(
         public_id=Given("lease"),
         labeler__user_id=Given("user"),
         task__campaign__memberships__user_id=Given("user"),
     )
+    return own.annotate(placed=placed_answers(OuterRef("task"))) if answers else own
 
 
-LEASE = Statement(_own_leases)
-LEASE_WITH_ANSWERS = Statement(lambda: _own_leases().annotate(placed=placed_answers(OuterRef("task"))))
+WHOLE = ("task__campaign__workspace", "task__prompt", "labeler__user")
+LEASE = Statement(lambda: _own_leases(*WHOLE))
+LEASE_WITH_ANSWERS = Statement(lambda: _own_leases(*WHOLE, answers=True))
+LEASE_TO_SUBMIT = Statement(lambda: _own_leases("task__campaign", "labeler", answers=True))
+"""With its answers, and nothing that only a page shows."""
 
 
 def id_of(user: User | AnonymousUser) -> int:
@@ -133,19 +137,19 @@ def get_work(user: User, public_id: UUID | str) -> tuple[Campaign, Labeler]:
     return campaign, labeler_for(workspace=campaign.workspace, user=user)
 
 
-def get_lease(user: User | AnonymousUser, public_id: UUID | str, *, answers: bool = False) -> Lease:
+def get_lease(user: User | AnonymousUser, public_id: UUID | str, read: Statement[Lease] = LEASE) -> Lease:
     """A lease of the user's own, in a campaign where they still have a seat.
 
     Args:
-        answers: read the task's answers with it.
+        read: what is read with it: LEASE, LEASE_WITH_ANSWERS or LEASE_TO_SUBMIT.
 
     Raises:
         Http404: somebody else's, or the seat is gone.
     """
-    lease = (LEASE_WITH_ANSWERS if answers else LEASE).first(lease=UUID(str(public_id)), user=id_of(user))
+    lease = read.first(lease=UUID(str(public_id)), user=id_of(user))
     if lease is None:
         raise Http404
-    lease.task.placed = lease.placed if answers else None  # type: ignore[attr-defined]  # annotated
+    lease.task.placed = getattr(lease, "placed", None)
     return lease
 
 

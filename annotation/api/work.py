@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 
 from accounts.api.person import person
 from annotation import services
-from annotation.access import get_lease, get_own_ranking, get_work
+from annotation.access import LEASE_TO_SUBMIT, LEASE_WITH_ANSWERS, get_lease, get_own_ranking, get_work
 from annotation.models import Lease, Ranking, Report, ReportKind, SkipReason
 from annotation.protocols import Protocol, Questions
 from annotation.queries import work_for
@@ -211,14 +211,14 @@ class LeaseDetail(APIView):
     @extend_schema(responses=LeaseSerializer)
     def get(self, request: Request, public_id: UUID) -> Response:
         """A task that you hold or held."""
-        return Response(lease_data(get_lease(request.user, public_id, answers=True)))
+        return Response(lease_data(get_lease(request.user, public_id, LEASE_WITH_ANSWERS)))
 
 
 class LeaseSubmit(APIView):
     @extend_schema(request=SubmissionSerializer, responses={200: SubmittedSerializer, 201: SubmittedSerializer})
     def post(self, request: Request, public_id: UUID) -> Response:
         """Hand in a ranking. Sending it again is safe: 201 the first time, 200 after that."""
-        lease = get_lease(request.user, public_id, answers=True)
+        lease = get_lease(request.user, public_id, LEASE_TO_SUBMIT)
         given = dict(SUBMISSION.run_validation(request.data))
         items = [SubmittedItem(completion_id=row.pop("completion"), **row) for row in map(dict, given.pop("items"))]
         result = services.submit_ranking(lease=lease, submission=Submission(items=items, **given))

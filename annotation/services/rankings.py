@@ -157,10 +157,10 @@ def _store(lease: Lease, said: Submission, standing: Participation) -> tuple[Ran
         "is_aside": whether_set_aside(standing),
         **count_submitted(lease, standing, at=ranking.created_at),
     }
-    if lease.labeler.user is not None:
+    if lease.labeler.user_id is not None:
         parts["event"] = AuditEvent.part(
-            workspace=lease.task.campaign.workspace,
-            actor=lease.labeler.user,
+            workspace_id=standing.campaign.workspace_id,
+            actor_id=lease.labeler.user_id,
             verb="ranking.submit" if lease.revises_id is None else "ranking.revise",
             target=ranking,
         )

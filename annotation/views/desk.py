@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts.http import Request
 from annotation import services
-from annotation.access import get_lease, get_own_ranking, get_work
+from annotation.access import LEASE_WITH_ANSWERS, get_lease, get_own_ranking, get_work
 from annotation.desk import said, work_progress
 from annotation.ranking_page import compare
 
@@ -21,7 +21,7 @@ from annotation.ranking_page import compare
 @login_required
 @require_GET
 def lease_compare(request: Request, public_id: UUID) -> HttpResponse:
-    found = get_lease(request.user, public_id, answers=True)
+    found = get_lease(request.user, public_id, LEASE_WITH_ANSWERS)
     comparison = compare(found, request.GET.get("left", ""), request.GET.get("right", ""))
     template = "annotation/compare.html" + ("#compared" if request.htmx else "")
     context = {"lease": found, "campaign": found.task.campaign, "comparison": comparison}

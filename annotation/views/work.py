@@ -16,7 +16,7 @@ from django_htmx.http import HttpResponseClientRedirect, replace_url
 from accounts.errors import Refused
 from accounts.http import Request
 from annotation import services
-from annotation.access import get_lease, get_work
+from annotation.access import LEASE_TO_SUBMIT, LEASE_WITH_ANSWERS, get_lease, get_work
 from annotation.models import Campaign, Labeler, Lease
 from annotation.queries import work_for
 from annotation.ranking_form import RankingForm
@@ -56,7 +56,7 @@ def work_ahead(request: Request, public_id: UUID) -> HttpResponse:
 @login_required
 @require_GET
 def lease(request: Request, public_id: UUID) -> HttpResponse:
-    found = get_lease(request.user, public_id, answers=True)
+    found = get_lease(request.user, public_id, LEASE_WITH_ANSWERS)
     if found.state not in (LeaseState.ACTIVE, LeaseState.EXPIRED):
         messages.info(request, _("That task is done with; here is what is left."))
         return _go_to_work(request)
@@ -67,7 +67,7 @@ def lease(request: Request, public_id: UUID) -> HttpResponse:
 @login_required
 @require_POST
 def lease_submit(request: Request, public_id: UUID) -> HttpResponse:
-    found = get_lease(request.user, public_id, answers=True)
+    found = get_lease(request.user, public_id, LEASE_WITH_ANSWERS)
     form = ranking_form(found, request.POST)
     if not form.is_valid():
         return _ranking_page(request, found, form, status=422)
@@ -84,7 +84,7 @@ def lease_submit(request: Request, public_id: UUID) -> HttpResponse:
 @require_POST
 def lease_send(request: Request, public_id: UUID) -> HttpResponse:
     """Hand in a ranking from the page's outbox, which shows the next task meanwhile."""
-    found = get_lease(request.user, public_id, answers=True)
+    found = get_lease(request.user, public_id, LEASE_TO_SUBMIT)
     form = ranking_form(found, request.POST)
     if not form.is_valid():
         first = next(iter(form.errors.values()))[0]
@@ -128,7 +128,7 @@ def lease_renew(request: Request, public_id: UUID) -> HttpResponse:
 @login_required
 @require_POST
 def lease_draft(request: Request, public_id: UUID) -> HttpResponse:
-    found = get_lease(request.user, public_id, answers=True)
+    found = get_lease(request.user, public_id, LEASE_WITH_ANSWERS)
     try:
         services.save_draft(lease=found, draft=ranking_form(found, request.POST).draft())
     except Refused as refused:

@@ -24,7 +24,8 @@ HELD = Statement(lambda: Lease.objects.active().filter(labeler=Given("labeler"))
 """Of all campaigns and in no order: where PostgreSQL believes that a table has next to no rows, it may read all of it
 by the index of any other column that is asked for or ordered by."""
 NEW_LEASE = Addition(Lease)
-SLOT_TAKEN = Change(lambda: Task.objects.filter(pk=Given("task"), free_slots__gt=0), free_slots=F("free_slots") - 1)
+SLOT_TAKEN = Change(lambda: Task.objects.filter(pk=Given("task")), free_slots=F("free_slots") - 1)
+"""Of a task that is locked and has one; where it has none, the table's constraint refuses the whole claim."""
 PLACE = Change(
     lambda: Participation.objects.filter(pk=Given("participation")),
     passed_priority=Given("priority"),
@@ -87,7 +88,6 @@ def _claim(campaign: Campaign, labeler: Labeler, purpose: str | None, ahead: boo
     lease.repeat, lease.takes_slot = (chosen.repeat, False) if chosen else (0, True)
     lease.shown = (chosen and chosen.shown) or shown_order(task, labeler)
     if lease.takes_slot:
-        # The task is locked and has a slot.
         moved["slot"] = SLOT_TAKEN.part(task=task.pk)
     key = write_together(**moved, lease=NEW_LEASE.part(lease))["lease"]
     return _with_known(NEW_LEASE.added(lease, key), standing.campaign, labeler)

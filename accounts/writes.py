@@ -1,7 +1,7 @@
 """What every request writes: UPDATE and INSERT whose SQL is written once, and several of them in one round trip.
 
-A `Change` is an UPDATE, an `Addition` the INSERT of a model's rows. Each is sent at once (`run`, `one`, `all`), or made
-into a `Part` first, of which `write_together` makes one statement.
+A `Change` is an UPDATE, an `Addition` the INSERT of a model's rows. Each is sent at once (`run`, `one`), or made into a
+`Part` first, of which `write_together` makes one statement.
 """
 
 from __future__ import annotations
@@ -110,14 +110,6 @@ class Addition(Generic[M]):
             cursor.execute(part.sql, part.values)
             return self.added(row, cursor.fetchone()[0])
 
-    def all(self, rows: Sequence[M]) -> None:
-        """Rows without their keys, which stay unknown; none is nothing to do."""
-        if not rows:
-            return
-        part = self.part_of_all(rows)
-        with connection.cursor() as cursor:
-            cursor.execute(part.sql, part.values)
-
     def part(self, row: M) -> Part:
         """Tells the row's key, with which `added` is to be called."""
         found = self._compiled
@@ -125,7 +117,7 @@ class Addition(Generic[M]):
         return Part(found.one, values, "key")
 
     def part_of_all(self, rows: Sequence[M], **keys: KeyOf) -> Part:
-        """Tells the number of rows. However many they are the SQL is the same, and PostgreSQL plans it once.
+        """Tells the number of rows, whose keys stay unknown. The SQL is the same for any number; PostgreSQL plans it once.
 
         Args:
             keys: field -> a row that is added in the same statement, to which all of these belong.

@@ -76,10 +76,10 @@ def test_many_rows_go_in_one_statement_and_none_in_none(lease: Lease) -> None:
     ]  # fmt: skip
 
     with CaptureQueriesContext(connection) as sent:
-        NEW_ITEMS.all(rows)
-        NEW_ITEMS.all([])
+        told = write_together(some=NEW_ITEMS.part_of_all(rows), none=NEW_ITEMS.part_of_all([]))
 
     assert len(sent) == 1
+    assert told == {"some": len(rows), "none": 0}
     stored = list(RankingItem.objects.order_by("position_shown"))
     assert [{**columns(row), "id": 0} for row in stored] == [{**columns(row), "id": 0} for row in rows]
 

@@ -33,7 +33,7 @@ class Part(NamedTuple):
         """SQL of what it tells, where it has this name beside the other parts."""
         if self.tells == "found":
             return f"EXISTS ({self.sql})"
-        return f"(SELECT {'key' if self.tells == 'key' else 'count(*)'} FROM {name})"  # noqa: S608
+        return f"(SELECT {'key' if self.tells == 'key' else 'count(*)'} FROM {_quoted(name)})"  # noqa: S608
 
 
 class KeyOf(NamedTuple):
@@ -50,7 +50,7 @@ def write_together(**parts: Part) -> dict[str, Any]:
     """
     # Values are sent in the order of their places: what is asked stands behind all that is written.
     ordered = dict(sorted(parts.items(), key=lambda named: named[1].tells == "found"))
-    written = ", ".join(f"{name} AS ({part.sql})" for name, part in ordered.items() if part.tells != "found")
+    written = ", ".join(f"{_quoted(name)} AS ({part.sql})" for name, part in ordered.items() if part.tells != "found")
     answers = ", ".join(part.answer(name) for name, part in ordered.items())
     values = [value for part in ordered.values() for value in part.values]
     with connection.cursor() as cursor:
@@ -117,7 +117,7 @@ class Addition(Generic[M]):
         return Part(found.one, values, "key")
 
     def part_of_all(self, rows: Sequence[M], **keys: KeyOf) -> Part:
-        """Tells the number of rows, whose keys stay unknown. The SQL is the same for any number; PostgreSQL plans it once.
+        """Tells the number of rows; their keys stay unknown. For any number the SQL is the same and is planned once.
 
         Args:
             keys: field -> a row that is added in the same statement, to which all of these belong.
@@ -151,7 +151,7 @@ class Addition(Generic[M]):
     def _sql_of_all(self, keys: tuple[tuple[str, KeyOf], ...]) -> str:
         belonging = [self._model._meta.get_field(name) for name, _key in keys]
         given = [field for field in self._compiled.fields if field not in belonging]
-        values = ", ".join(["given.*", *(f"(SELECT key FROM {key.part})" for _name, key in keys)])  # noqa: S608
+        values = ", ".join(["given.*", *(f"(SELECT key FROM {_quoted(key.part)})" for _name, key in keys)])  # noqa: S608
         columns = ", ".join(f"{_quoted(field.column)} {field.db_type(connection)}" for field in given)
         rows = f"SELECT {values} FROM jsonb_to_recordset(%s::jsonb) AS given ({columns})"  # noqa: S608
         return f"{self._into([*given, *belonging])} {rows} RETURNING 1"

@@ -8,12 +8,11 @@ from django.contrib.auth.backends import ModelBackend
 
 from accounts.models import User
 from accounts.sessions import take_person
-from accounts.statements import Given, Statement
-
-PERSON = Statement(lambda: User.objects.filter(pk=Given("pk")))
 
 
 class Backend(ModelBackend):
     def get_user(self, user_id: Any) -> User | None:
-        user = take_person(int(user_id)) or PERSON.first(pk=int(user_id))
-        return user if user is not None and self.user_can_authenticate(user) else None
+        person = take_person(int(user_id))
+        if person is None:
+            return super().get_user(user_id)
+        return person if self.user_can_authenticate(person) else None

@@ -17,13 +17,6 @@ from annotation.querysets import placed_answers
 from annotation.services.labelers import labeler_for
 from annotation.states import CampaignState
 
-WORK_CAMPAIGN = Statement(
-    lambda: (
-        Campaign.objects.not_archived()
-        .filter(public_id=Given("campaign"), memberships__user_id=Given("user"))
-        .select_related("workspace")
-    )
-)
 WORK = Statement(
     lambda: Participation.objects.select_related("campaign", "labeler").filter(
         ~Q(campaign__state=CampaignState.ARCHIVED),
@@ -112,20 +105,10 @@ def get_task(campaign: Campaign, public_id: UUID | str) -> Task:
     return get_object_or_404(campaign.tasks.select_related("campaign__workspace", "prompt"), public_id=public_id)
 
 
-def get_work_campaign(user: User | AnonymousUser, public_id: UUID | str) -> Campaign:
-    """A campaign that the user has a seat in, whatever its state short of archived.
-
-    Raises:
-        Http404: no seat, or archived.
-    """
-    campaign = WORK_CAMPAIGN.first(campaign=UUID(str(public_id)), user=id_of(user))
-    if campaign is None:
-        raise Http404
-    return campaign
-
-
 def get_work(user: User, public_id: UUID | str) -> tuple[Campaign, Labeler]:
-    """A campaign that the user has a seat in, and the labeler who stands for them there; made when they first come.
+    """A campaign that the user has a seat in, whatever its state short of archived, and who they are there.
+
+    Also: makes the labeler who stands for them when they first come.
 
     Raises:
         Http404: no seat, or archived.
@@ -133,7 +116,8 @@ def get_work(user: User, public_id: UUID | str) -> tuple[Campaign, Labeler]:
     standing = WORK.first(campaign=UUID(str(public_id)), user=user.pk)
     if standing is not None:
         return standing.campaign, standing.labeler
-    campaign = get_work_campaign(user, public_id)
+    seats = Campaign.objects.not_archived().filter(memberships__user=user).select_related("workspace")
+    campaign = get_object_or_404(seats, public_id=public_id)
     return campaign, labeler_for(workspace=campaign.workspace, user=user)
 
 

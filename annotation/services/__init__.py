@@ -25,11 +25,19 @@ from annotation.services.duplicates import distinct
 from annotation.services.importing import ImportRefused, ImportReport, import_jsonl
 from annotation.services.known_orders import Feedback, add_known_order, archive_known_order, make_known_order
 from annotation.services.labelers import exclude_labeler, labeler_for, readmit_labeler
-from annotation.services.leases import expire_leases, release_lease, renew_lease, save_draft, skip_task
+from annotation.services.leases import (
+    Guidelines,
+    expire_leases,
+    lease_guidelines,
+    release_lease,
+    renew_lease,
+    save_draft,
+    skip_task,
+)
 from annotation.services.priorities import demote_stale, order_by_disagreement
 from annotation.services.qualification import let_try_again, wave_through
 from annotation.services.queueing import NewTask, create_tasks
-from annotation.services.rankings import Guidelines, SubmitResult, lease_guidelines, submit_ranking
+from annotation.services.rankings import SubmitResult, submit_ranking
 from annotation.services.reports import report_task, resolve_report
 from annotation.services.revisions import recent_rankings, revise_ranking, withdraw_ranking
 from annotation.services.standing import set_reading

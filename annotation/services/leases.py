@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import transaction
@@ -22,7 +23,7 @@ from django.utils.translation import gettext as _
 from accounts.deadlocks import again_after_deadlock
 from accounts.errors import Conflict, Refused
 from accounts.text import check_json, check_text
-from annotation.models import Campaign, Labeler, Lease, Participation, SkipReason, Task
+from annotation.models import Campaign, GuidelineVersion, Labeler, Lease, Participation, SkipReason, Task
 from annotation.services.participations import lock_participation
 from annotation.states import NEXT_LEASE_STATES, CampaignState, LeaseState
 
@@ -173,3 +174,22 @@ def _end(leases: list[Lease], state: LeaseState, now: datetime) -> None:
     if leases:
         Lease.objects.filter(pk__in=[lease.pk for lease in leases]).update(state=state, ended_at=now)
         return_slots(Counter(lease.task_id for lease in leases if lease.takes_slot))
+
+
+class Guidelines(NamedTuple):
+    """A version as it was published, for good."""
+
+    key: int
+    campaign_id: int
+    number: int
+    text: str
+
+
+def lease_guidelines(lease: Lease) -> Guidelines | None:
+    """The guidelines that stood when the lease was handed out: those on the labeler's screen and on the ranking."""
+    return None if lease.guideline_version_id is None else _guidelines(lease.guideline_version_id)
+
+
+@lru_cache(maxsize=100)
+def _guidelines(key: int) -> Guidelines:
+    return Guidelines(*GuidelineVersion.objects.values_list("pk", "campaign_id", "number", "text").get(pk=key))

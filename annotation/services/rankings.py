@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import NamedTuple
 
 from django.db import transaction
@@ -18,7 +17,6 @@ from accounts.writes import Addition, Change, KeyOf, write_together
 from annotation.models import (
     Campaign,
     Completion,
-    GuidelineVersion,
     Lease,
     Participation,
     Ranking,
@@ -221,22 +219,3 @@ def _rewritten(lease: Lease, text: str) -> Completion:
     source = f"human:{lease.labeler.public_id}"
     index = Completion.objects.filter(prompt=lease.task.prompt_id, source=source).count()
     return Completion.objects.create(prompt_id=lease.task.prompt_id, text=text, source=source, sample_index=index)
-
-
-class Guidelines(NamedTuple):
-    """A version as it was published, for good."""
-
-    key: int
-    campaign_id: int
-    number: int
-    text: str
-
-
-def lease_guidelines(lease: Lease) -> Guidelines | None:
-    """The guidelines that stood when the lease was handed out: those on the labeler's screen and on the ranking."""
-    return None if lease.guideline_version_id is None else _guidelines(lease.guideline_version_id)
-
-
-@lru_cache(maxsize=100)
-def _guidelines(key: int) -> Guidelines:
-    return Guidelines(*GuidelineVersion.objects.values_list("pk", "campaign_id", "number", "text").get(pk=key))

@@ -86,21 +86,20 @@ def note_submitted(lease: Lease, ranking: Ranking, participation: Participation,
     return feedback._replace(has_qualified=settle(participation, plan, ranking))
 
 
-def count_submitted(lease: Lease, participation: Participation, *, at: datetime) -> dict[str, Part]:
-    """One ranking more, handed in at this time: what is to be written for it. A revision is not counted."""
+def count_submitted(lease: Lease, participation: Participation, *, at: datetime) -> Part | None:
+    """One ranking more, handed in at this time, still to be written; None for a revision, which is not counted."""
     if lease.revises_id is not None:
-        return {}
+        return None
     day = at.astimezone(UTC).date()
     participation.num_submitted += 1
     participation.num_day = participation.num_day + 1 if participation.day == day else 1
     participation.day = day
-    counted = COUNTED.part(
+    return COUNTED.part(
         participation=participation.pk,
         num_submitted=participation.num_submitted,
         day=day,
         num_day=participation.num_day,
     )
-    return {"counted": counted}
 
 
 def _check_limits(participation: Participation, plan: QualityPlan, *, num_held: int, now: datetime) -> None:

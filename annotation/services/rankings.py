@@ -153,8 +153,9 @@ def _store(lease: Lease, said: Submission, standing: Participation) -> tuple[Ran
         "ranking": NEW_RANKING.part(ranking),
         "items": NEW_ITEMS.part_of_all(_items(lease, said), ranking=KeyOf("ranking")),
         "is_aside": whether_set_aside(standing),
-        **count_submitted(lease, standing, at=ranking.created_at),
     }
+    if (counted := count_submitted(lease, standing, at=ranking.created_at)) is not None:
+        parts["counted"] = counted
     if lease.labeler.user_id is not None:
         parts["event"] = AuditEvent.part(
             workspace_id=standing.campaign.workspace_id,

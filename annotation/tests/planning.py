@@ -86,8 +86,8 @@ def say(lease: Lease, ranks: Sequence[int | None], **rest: Any) -> tuple[Ranking
         )
     campaign = Campaign.objects.get(pk=task.campaign_id)
     participation = standing(campaign, lease.labeler)
-    if parts := count_submitted(lease, participation, at=ranking.created_at):
-        write_together(**parts)
+    if (counted := count_submitted(lease, participation, at=ranking.created_at)) is not None:
+        write_together(counted=counted)
     return ranking, note_submitted(lease, ranking, participation, QualityPlan.read(campaign.quality))
 
 

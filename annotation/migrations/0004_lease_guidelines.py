@@ -28,6 +28,4 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.RunSQL(STOOD, migrations.RunSQL.noop),
-        # Deferred foreign keys are checked before the table changes again.
-        migrations.RunSQL("SET CONSTRAINTS ALL IMMEDIATE", "SET CONSTRAINTS ALL IMMEDIATE"),
     ]

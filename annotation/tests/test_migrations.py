@@ -20,10 +20,9 @@ def migrate(name: str) -> None:
 def test_leases_get_the_guidelines_that_stood_when_they_were_handed_out(transactional_db: None) -> None:
     cast = make_cast()
     campaign = make_campaign(cast)
-    leases = []
     for labeler in (cast.alice, cast.bob):
         make_task(campaign, f"for {labeler}")
-        leases.append(claim_task(campaign=campaign, labeler=cast.labeler(labeler)))
+        claim_task(campaign=campaign, labeler=cast.labeler(labeler))
         add_guideline_version(campaign=campaign, by=cast.manager, text=f"after {labeler}")
     first, second, _newest = GuidelineVersion.objects.filter(campaign=campaign).order_by("number")
     early, late = Lease.objects.order_by("pk")

@@ -1,10 +1,9 @@
-"""What people ranked before: tables that were never written to are planned for as nobody's are."""
+"""What people ranked before: in a database where nobody has, PostgreSQL plans to read all leases and rankings."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from django.db import connection
 from django.utils import timezone
 
 from accounts.models import User, Workspace
@@ -41,5 +40,3 @@ def work_before(workspace: Workspace, users: Sequence[User], *, completions_per_
     )
     Task.objects.filter(campaign=past).update(free_slots=0)
     close_campaign(campaign=past, by=None)
-    with connection.cursor() as cursor:
-        cursor.execute("VACUUM ANALYZE")

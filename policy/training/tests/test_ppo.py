@@ -305,8 +305,8 @@ def test_what_stands_in_the_padding_changes_nothing(monkeypatch: pytest.MonkeyPa
     def poison(policy: Policy, rollout: Rollout, rows: Tensor, *, keep_last: bool) -> MicroBatch:
         nonlocal num_pads
         batch = make_micro_batch(policy, rollout, rows, keep_last=keep_last)
-        # Of a row's own tokens the last one is left out.
-        lengths = [len(rollout.prompts[i]) + len(rollout.responses[i]) - 1 for i in rows.tolist()]
+        left_out = 0 if keep_last else 1
+        lengths = [len(rollout.prompts[i]) + len(rollout.responses[i]) - left_out for i in rows.tolist()]
         pads = torch.arange(batch.ids.shape[1]) >= torch.tensor(lengths)[:, None]
         num_pads += int(pads.sum())
         return batch._replace(ids=batch.ids.masked_fill(pads, VOCABULARY - 1))

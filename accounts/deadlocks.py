@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import random
+import time
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
@@ -13,6 +15,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 ATTEMPTS = 4
+LONGEST_PAUSE = 0.1  # seconds
 
 
 def again_after_deadlock(step: Callable[P, R]) -> Callable[P, R]:
@@ -20,6 +23,9 @@ def again_after_deadlock(step: Callable[P, R]) -> Callable[P, R]:
 
     `SKIP LOCKED` keeps the lock on a row that changed under it and so fits no more; whoever waits for another row then
     may hold one that nobody knows of, whatever the order of locks. The database finds it within a second.
+
+    It waits a random moment first: whoever was let through is only just being woken, and a step that is back before it
+    takes its own locks again, so that both wait for each other once more.
     """
 
     @functools.wraps(step)
@@ -30,6 +36,7 @@ def again_after_deadlock(step: Callable[P, R]) -> Callable[P, R]:
             except OperationalError as error:
                 if not isinstance(error.__cause__, DeadlockDetected):
                     raise
+            time.sleep(random.uniform(0, LONGEST_PAUSE))
         return step(*args, **kwargs)
 
     return wrapped

@@ -44,7 +44,7 @@ def test_whoever_is_ended_by_a_deadlock_comes_again() -> None:
         thread.join(timeout=30)
 
     assert sorted(through) == ["one", "two"]
-    assert len(began) == 3
+    assert len(began) > 2, "nobody was ended"
 
 
 @pytest.mark.parametrize("error", [OperationalError("no connection"), IntegrityError("twice")], ids=str)

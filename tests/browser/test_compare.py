@@ -88,7 +88,7 @@ def test_curves_are_followed_until_every_run_is_finished(
     )
     expect(page.locator("#compare-legend .state.succeeded")).to_have_count(2)
     expect(page.locator("#compare-values")).to_contain_text("9.5")
-    page.wait_for_function("document.querySelector('#charts-main').textContent.includes('9.75')")
+    expect(page.locator("#charts-main")).to_contain_text("9.75")
 
     assert readings(page, "Reward") == [before[0], "9.75"]
     page.get_by_text("All other metrics").click()

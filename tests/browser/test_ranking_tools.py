@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -269,3 +270,31 @@ def test_a_ranking_sent_late_does_not_take_away_how_a_training_task_was_meant(
     assert page.locator("#work.feedback").count() == 1
     page.get_by_role("button", name="Go on").click()
     page.wait_for_selector("#work:not(.feedback) .answer.current")
+
+
+def test_times_are_those_of_the_readers_clock(
+    chromium: Browser, live_server: object, cast: Cast, sign_in: SignIn
+) -> None:
+    kolkata = datetime.timezone(datetime.timedelta(hours=5, minutes=30))
+    context = chromium.new_context(timezone_id="Asia/Kolkata", locale="en-US")
+    page = context.new_page()
+    page.clock.install()
+    lease = start(page, live_server, cast, sign_in)
+
+    def own(moment: datetime.datetime) -> str:
+        return f"{moment.astimezone(kolkata):%H:%M}"
+
+    assert page.locator("#held-until").inner_text() == own(lease.expires_at)
+    Lease.objects.update(expires_at=lease.expires_at - datetime.timedelta(minutes=10))
+    page.locator("#held-until").evaluate("element => element.textContent = '?'")
+    page.clock.fast_forward(60_000)
+    wait_until(page, lambda: page.locator("#held-until").inner_text() != "?")
+    lease.refresh_from_db()
+    assert page.locator("#held-until").inner_text() == own(lease.expires_at)
+
+    press(page, "1", "2", "3", "4", "Enter")
+    the_ranking(page)
+    press(page, "z")
+    page.locator("#recent").get_by_text("A › B › C › D").wait_for()
+    assert page.locator("#recent time").inner_text() == own(Ranking.objects.get().created_at)
+    context.close()

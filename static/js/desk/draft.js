@@ -2,6 +2,7 @@
 
 import { bodyOf, fillForm, post, refusalIn } from "./form.js";
 import { keep, recall } from "./memory.js";
+import { timeOfDay } from "./times.js";
 
 const SAVE_AFTER_MS = 1_500;
 const RENEW_EVERY_MS = 60_000;
@@ -12,6 +13,7 @@ export class Draft {
     Object.assign(this, { work, form, token: outbox.token, beforeSave, onRanOut });
     this.store = `drafts:${outbox.user}`;
     this.lease = work.dataset.lease;
+    this.showUntil(work.dataset.until);
     this.beat = setInterval(() => this.renew(), RENEW_EVERY_MS);
     const kept = recall(this.store, {})[this.lease];
     if (kept) {
@@ -58,7 +60,7 @@ export class Draft {
 
   showUntil(expiresAt) {
     const held = this.work.querySelector("#held-until");
-    if (held) held.textContent = new Date(expiresAt).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+    if (held) held.textContent = timeOfDay(expiresAt);
   }
 
   // Handed in: there is nothing left to keep.

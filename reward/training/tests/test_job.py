@@ -96,9 +96,13 @@ def test_a_run_starts_from_the_probe_and_says_so(make_run: MakeRun, tiny: Path, 
     assert read_outcome(run)["metrics"]["rm_accuracy"] > 0.7
 
 
-def test_a_run_killed_and_resumed_equals_one_never_stopped(make_run: MakeRun, tiny: Path, groups_file: Path) -> None:
-    rich = {"probe_l2": 0.1, "heads": 2, "train_layers": 1, "objective": {"reliability": "agreement"}}
-    settings = {**FAST, "epochs": 8, "checkpoint_every_steps": 7, **rich}
+@pytest.mark.parametrize(
+    "more", [{}, {"probe_l2": 0.1, "heads": 2, "train_layers": 1, "objective": {"reliability": "agreement"}}]
+)
+def test_a_run_killed_and_resumed_equals_one_never_stopped(
+    make_run: MakeRun, tiny: Path, groups_file: Path, more: dict[str, Any]
+) -> None:
+    settings = {**FAST, "epochs": 16, "checkpoint_every_steps": 7, **more}
     inputs = {"base": tiny, "groups": groups_file}
     whole, broken = make_run("whole", inputs=inputs, **settings), make_run("broken", inputs=inputs, **settings)
 

@@ -6,8 +6,10 @@ import threading
 
 import pytest
 from django.db import IntegrityError, OperationalError, connection, transaction
+from psycopg.errors import DeadlockDetected
 
-from accounts.deadlocks import ATTEMPTS, again_after_deadlock
+from accounts import deadlocks
+from accounts.deadlocks import ATTEMPTS, LONGEST_PAUSE, again_after_deadlock
 from accounts.models import User
 
 
@@ -19,13 +21,15 @@ def lock(name: str) -> None:
 def test_whoever_is_ended_by_a_deadlock_comes_again() -> None:
     for name in ("one", "two"):
         User.objects.create_user(name)
-    both_hold, began, through = threading.Barrier(2, timeout=10), [], []
+    both_hold, one_is_through, began, through = threading.Barrier(2, timeout=10), threading.Event(), [], []
 
     def work(first: str, second: str) -> None:
         @again_after_deadlock
         @transaction.atomic
         def step() -> str:
             began.append(first)
+            if began.count(first) > 1:
+                one_is_through.wait(timeout=10)
             lock(first)
             if began.count(first) == 1:
                 both_hold.wait()
@@ -34,6 +38,7 @@ def test_whoever_is_ended_by_a_deadlock_comes_again() -> None:
 
         try:
             through.append(step())
+            one_is_through.set()
         finally:
             connection.close()
 
@@ -44,7 +49,25 @@ def test_whoever_is_ended_by_a_deadlock_comes_again() -> None:
         thread.join(timeout=30)
 
     assert sorted(through) == ["one", "two"]
-    assert len(began) > 2, "nobody was ended"
+    assert len(began) == 3
+
+
+def test_whoever_comes_again_lets_the_other_one_be_woken_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(deadlocks.time, "sleep", pauses.append)
+    calls = []
+
+    @again_after_deadlock
+    def step() -> None:
+        calls.append(1)
+        raise OperationalError from DeadlockDetected()
+
+    with pytest.raises(OperationalError):
+        step()
+    assert len(calls) == ATTEMPTS
+    assert len(pauses) == ATTEMPTS - 1
+    assert all(0 < pause <= LONGEST_PAUSE for pause in pauses)
+    assert len(set(pauses)) == len(pauses), "each waits for another time, or both come back together"
 
 
 @pytest.mark.parametrize("error", [OperationalError("no connection"), IntegrityError("twice")], ids=str)

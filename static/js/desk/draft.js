@@ -2,7 +2,7 @@
 
 import { bodyOf, fillForm, post, refusalIn } from "./form.js";
 import { keep, recall } from "./memory.js";
-import { timeOfDay } from "./times.js";
+import { showOwnTimes } from "./times.js";
 
 const SAVE_AFTER_MS = 1_500;
 const RENEW_EVERY_MS = 60_000;
@@ -13,7 +13,7 @@ export class Draft {
     Object.assign(this, { work, form, token: outbox.token, beforeSave, onRanOut });
     this.store = `drafts:${outbox.user}`;
     this.lease = work.dataset.lease;
-    this.showUntil(work.dataset.until);
+    showOwnTimes(work);
     this.beat = setInterval(() => this.renew(), RENEW_EVERY_MS);
     const kept = recall(this.store, {})[this.lease];
     if (kept) {
@@ -60,7 +60,9 @@ export class Draft {
 
   showUntil(expiresAt) {
     const held = this.work.querySelector("#held-until");
-    if (held) held.textContent = timeOfDay(expiresAt);
+    if (!held) return;
+    held.dateTime = expiresAt;
+    showOwnTimes(this.work);
   }
 
   // Handed in: there is nothing left to keep.

@@ -292,7 +292,9 @@ def test_times_are_those_of_the_readers_clock(
     lease.refresh_from_db()
     assert page.locator("#held-until").inner_text() == own(lease.expires_at)
 
+    wait_for_ahead(page)
     press(page, "1", "2", "3", "4", "Enter")
+    wait_for_next(page, lease)
     the_ranking(page)
     press(page, "z")
     page.locator("#recent").get_by_text("A › B › C › D").wait_for()

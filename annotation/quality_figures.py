@@ -79,8 +79,8 @@ class Person(NamedTuple):
     quality: LabelerQuality
 
 
-def known_orders(campaign: Campaign) -> list[KnownOrder]:
-    """Gold and training tasks that are handed out, those that most people fail first; three queries."""
+def known_orders(campaign: Campaign, *, task: Task | None = None) -> list[KnownOrder]:
+    """Gold and training tasks that are handed out, or this one; those that most people fail first; three queries."""
     plan = QualityPlan.read(campaign.quality)
     scored = Q(
         rankings__gold_score__isnull=False, rankings__superseded_by__isnull=True, rankings__withdrawn_at__isnull=True
@@ -91,6 +91,7 @@ def known_orders(campaign: Campaign) -> list[KnownOrder]:
     tasks = (
         Task.objects.not_archived()
         .filter(campaign=campaign)
+        .filter(Q() if task is None else Q(pk=task.pk))
         .exclude(role=TaskRole.WORK)
         .select_related("prompt", "gold")
         .annotate(

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from annotation.models import Completion, TaskRole
+from annotation.models import Completion, Gold, TaskRole
 from annotation.quality import LIMITS, QualityPlan
 from annotation.services.known_orders import EXPLANATION_MAX_CHARACTERS
 
@@ -99,7 +99,7 @@ class KnownAnswer(NamedTuple):
 
 
 class KnownOrderForm(forms.Form):
-    """The order of a task's answers, and what it is for."""
+    """The order of a task's answers, and what it is for; that of one that is there stays."""
 
     role = forms.ChoiceField(
         label=_("What it is for"),
@@ -118,8 +118,12 @@ class KnownOrderForm(forms.Form):
         help_text=_("Markdown. Shown after a training task."),
     )
 
-    def __init__(self, *args: Any, completions: Sequence[Completion], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, completions: Sequence[Completion], known: Gold | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        ranks = known.ranks if known else {}
+        if known:
+            del self.fields["role"]
+            self.fields["explanation"].initial = known.explanation
         self.completions = completions
         places = [("", _("Not checked"))] + [(str(n), str(n)) for n in range(1, len(completions) + 1)]
         for letter, completion in zip(ascii_uppercase, completions, strict=False):
@@ -129,6 +133,7 @@ class KnownOrderForm(forms.Form):
                 coerce=int,
                 empty_value=None,
                 required=False,
+                initial=ranks.get(str(completion.public_id)),
             )
 
     def answers(self) -> list[KnownAnswer]:

@@ -47,6 +47,11 @@ urlpatterns = [
         name="known-order-create",
     ),
     path(
+        "campaigns/<uuid:public_id>/known-orders/<uuid:task_id>/",
+        quality.known_order_change,
+        name="known-order-change",
+    ),
+    path(
         "campaigns/<uuid:public_id>/known-orders/<uuid:task_id>/archive/",
         quality.known_order_archive,
         name="known-order-archive",

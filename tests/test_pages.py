@@ -15,6 +15,7 @@ from django.urls import reverse
 from accounts.models import Role, User, WorkspaceMembership
 from annotation import services
 from annotation.models import Campaign, Lease, Ranking, Report
+from annotation.tests.planning import make_known
 from tests.browser.cast import Cast, Models, add_models, make_cast
 
 pytestmark = pytest.mark.django_db
@@ -45,6 +46,7 @@ PAGES = {
     "annotation:quality-plan": ("campaign", MANAGERS),
     "annotation:known-order-list": ("campaign", MANAGERS),
     "annotation:known-order-create": ("task", MANAGERS),
+    "annotation:known-order-change": ("known", MANAGERS),
     "annotation:report-list": ("campaign", MANAGERS),
     "runs:run-list": ("", STAFF_ANYWHERE),
     "runs:run-compare": ("compared", STAFF_WHO_ASK),
@@ -134,6 +136,7 @@ def ids_of(cast: Cast, models: Models) -> dict[str, object]:
         "campaign": cast.campaign.public_id,
         "member": (cast.campaign.public_id, cast.labeler.public_id),
         "task": (cast.campaign.public_id, lease.task.public_id),
+        "known": (cast.campaign.public_id, make_known(cast.campaign).public_id),
         "report": (cast.campaign.public_id, report.public_id),
         "labeler": (cast.campaign.public_id, labeler.public_id),
         "lease": lease.public_id,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from django.http import Http404
 from drf_spectacular.utils import extend_schema
 from rest_framework import generics, serializers
 from rest_framework.request import Request
@@ -15,7 +16,7 @@ from accounts.api.person import person
 from annotation import services
 from annotation.access import get_campaign, get_task
 from annotation.api.base import CampaignList
-from annotation.models import Campaign, Labeler, Report
+from annotation.models import Campaign, Labeler, Report, TaskRole
 from annotation.quality import QualityPlan
 from annotation.quality_figures import known_orders, labeler_quality
 from annotation.services import NewTask
@@ -53,6 +54,15 @@ class NewKnownOrderSerializer(serializers.Serializer[None]):
     ranks = serializers.DictField(
         child=serializers.IntegerField(),
         help_text="Completion -> rank, 1 is best, equal is a tie; one that is left out is not checked.",
+    )
+    explanation = serializers.CharField(required=False, allow_blank=True, trim_whitespace=False)
+
+
+class ChangedKnownOrderSerializer(serializers.Serializer[None]):
+    ranks = serializers.DictField(
+        child=serializers.IntegerField(),
+        required=False,
+        help_text="The whole order anew: completion -> rank; one that is left out is not checked.",
     )
     explanation = serializers.CharField(required=False, allow_blank=True, trim_whitespace=False)
 
@@ -129,6 +139,29 @@ class KnownOrders(APIView):
             explanation=given.get("explanation", ""),
         )
         return Response(MadeKnownOrderSerializer(made).data, status=201)
+
+
+class KnownOrderDetail(APIView):
+    @extend_schema(responses=KnownOrderSerializer)
+    def get(self, request: Request, public_id: UUID, task_id: UUID) -> Response:
+        """A gold or training task that is not archived, with how many pass it."""
+        return Response(self._row(get_campaign(request.user, public_id, manage=True), task_id))
+
+    @extend_schema(request=ChangedKnownOrderSerializer, responses=KnownOrderSerializer)
+    def patch(self, request: Request, public_id: UUID, task_id: UUID) -> Response:
+        """Put its answers in another order; all that was said of it is scored again. What is left out stays."""
+        campaign = get_campaign(request.user, public_id, manage=True)
+        asked = ChangedKnownOrderSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        task = generics.get_object_or_404(campaign.tasks.exclude(role=TaskRole.WORK), public_id=task_id)
+        services.change_known_order(task=task, by=person(request), **asked.validated_data)
+        return Response(self._row(campaign, task_id))
+
+    def _row(self, campaign: Campaign, task_id: UUID) -> dict[str, Any]:
+        rows = known_orders(campaign, task=get_task(campaign, task_id))
+        if not rows:
+            raise Http404
+        return KnownOrderSerializer(rows[0]).data
 
 
 class KnownOrderArchive(APIView):

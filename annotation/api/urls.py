@@ -41,6 +41,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("campaigns/<uuid:public_id>/quality/", quality.CampaignQuality.as_view(), name="api-campaign-quality"),
     path("campaigns/<uuid:public_id>/known-orders/", quality.KnownOrders.as_view(), name="api-known-order-list"),
     path(
+        "campaigns/<uuid:public_id>/known-orders/<uuid:task_id>/",
+        quality.KnownOrderDetail.as_view(),
+        name="api-known-order-detail",
+    ),
+    path(
         "campaigns/<uuid:public_id>/known-orders/<uuid:task_id>/archive/",
         quality.KnownOrderArchive.as_view(),
         name="api-known-order-archive",

@@ -23,7 +23,13 @@ from annotation.services.content import (
 )
 from annotation.services.duplicates import distinct
 from annotation.services.importing import ImportRefused, ImportReport, import_jsonl
-from annotation.services.known_orders import Feedback, add_known_order, archive_known_order, make_known_order
+from annotation.services.known_orders import (
+    Feedback,
+    add_known_order,
+    archive_known_order,
+    change_known_order,
+    make_known_order,
+)
 from annotation.services.labelers import exclude_labeler, labeler_for, readmit_labeler
 from annotation.services.leases import (
     Guidelines,
@@ -62,6 +68,7 @@ __all__ = [
     "add_prompts",
     "archive_campaign",
     "archive_known_order",
+    "change_known_order",
     "claim_task",
     "close_campaign",
     "create_campaign",

@@ -10,6 +10,7 @@ from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from accounts.deadlocks import again_after_deadlock
 from accounts.errors import Conflict, Refused
 from accounts.models import AuditEvent, User
 from accounts.text import check_text
@@ -162,6 +163,72 @@ def _is_rank(rank: object) -> bool:
     return isinstance(rank, int) and not isinstance(rank, bool) and 1 <= rank <= MAX_RANK
 
 
+@again_after_deadlock
+@transaction.atomic
+def change_known_order(
+    *, task: Task, by: User | None, ranks: Mapping[str, int] | None = None, explanation: str | None = None
+) -> int:
+    """Put the answers of a gold or training task in another order; None: as it is.
+
+    Also: scores again what was said of it, while who has qualified or failed stays so; records
+    `campaign.known_order_change`, or nothing where nothing changes.
+
+    Returns:
+        How many rankings have another score.
+
+    Raises:
+        Conflict: known_order_archived.
+        Refused: the codes of `check_known_order`.
+    """
+    # Whoever hands in a ranking of the task takes this lock too: it is scored by the new order there or here.
+    gold = Gold.objects.select_for_update(of=("self",), no_key=True).select_related("task__campaign").get(task=task)
+    if gold.task.archived_at is not None:
+        raise Conflict(_("This task is archived already."), code="known_order_archived")
+    before = gold.ranks, gold.explanation
+    gold.ranks = check_known_order(
+        gold.task.campaign,
+        answers=[str(public_id) for public_id in task.completions.values_list("public_id", flat=True)],
+        role=gold.task.role,
+        ranks=gold.ranks if ranks is None else ranks,
+        explanation=gold.explanation if explanation is None else explanation,
+    )
+    gold.explanation = gold.explanation if explanation is None else explanation
+    if (gold.ranks, gold.explanation) == before:
+        return 0
+    gold.save(update_fields=["ranks", "explanation"])
+    num_rescored = _score_again(gold)
+    AuditEvent.record(
+        workspace=gold.task.campaign.workspace,
+        actor=by,
+        verb="campaign.known_order_change",
+        target=gold.task.campaign,
+        task=str(gold.task.public_id),
+        ranks=gold.ranks,
+        ranks_before=before[0],
+        num_rescored=num_rescored,
+    )
+    return num_rescored
+
+
+def _score_again(gold: Gold) -> int:
+    """Score all rankings of the task by its order as it is now; returns how many scores are others."""
+    rankings = gold.task.rankings.order_by("pk").prefetch_related("items__completion")
+    revised = {ranking.superseded_by_id: ranking.pk for ranking in rankings if ranking.superseded_by_id}
+    scores: dict[int, float | None] = {}
+    changed = []
+    for ranking in rankings:
+        if gold.task.role == TaskRole.TRAINING and ranking.pk in revised:
+            scores[ranking.pk] = scores[revised[ranking.pk]]
+        else:
+            said = {str(item.completion.public_id): item.rank for item in ranking.items.all()}
+            scores[ranking.pk] = score(gold.ranks, said, ranking.protocol)
+        if scores[ranking.pk] != ranking.gold_score:
+            ranking.gold_score = scores[ranking.pk]
+            changed.append(ranking)
+    Ranking.objects.bulk_update(changed, ["gold_score"], batch_size=1000)
+    return len(changed)
+
+
 @transaction.atomic
 def archive_known_order(*, task: Task, by: User | None) -> Task:
     """Give a gold or training task to nobody any more; what was said of it stays.
@@ -187,7 +254,8 @@ def archive_known_order(*, task: Task, by: User | None) -> Task:
 
 def score_ranking(ranking: Ranking, *, revises: Ranking | None) -> Feedback:
     """Score a ranking of a task with a known order and store the score; a revised training task keeps its first."""
-    gold = Gold.objects.select_related("task").get(task=ranking.task_id)
+    # A manager may be changing the order: then this ranking waits for the new one.
+    gold = Gold.objects.select_for_update(of=("self",), no_key=True).select_related("task").get(task=ranking.task_id)
     if revises is not None and gold.task.role == TaskRole.TRAINING:
         reached = revises.gold_score
     else:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from django.db import transaction
+
 from accounts.writes import write_together
 from annotation.models import Campaign, Labeler, Lease, Participation, Ranking, RankingItem, Task
 from annotation.quality import QualityPlan
@@ -61,6 +63,7 @@ def hold(chosen: Chosen, labeler: Labeler) -> Lease:
     return lease
 
 
+@transaction.atomic
 def say(lease: Lease, ranks: Sequence[int | None], **rest: Any) -> tuple[Ranking, Feedback | None]:
     """A ranking is stored as a submit stores it; `ranks` are in the order of `TaskCompletion.position`."""
     task = lease.task

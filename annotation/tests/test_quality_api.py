@@ -13,10 +13,17 @@ from annotation.services import wave_through
 from annotation.tests.planning import lease_of, make_known, plan, say
 from tests.cast import Cast, api, make_task
 
-READS = {"quality/": "staff", "known-orders/": "managers", "labeler-quality/": "staff", "reports/": "staff"}
+READS = {
+    "quality/": "staff",
+    "known-orders/": "managers",
+    "known-orders/<uuid:task_id>/": "managers",
+    "labeler-quality/": "staff",
+    "reports/": "staff",
+}
 WRITES = {
     "quality/": "put",
     "known-orders/": "post",
+    "known-orders/<uuid:task_id>/": "patch",
     "known-orders/<uuid:task_id>/archive/": "post",
     "members/<uuid:user_id>/reading/": "put",
     "members/<uuid:user_id>/try-again/": "post",
@@ -117,6 +124,27 @@ def test_known_orders_are_made_listed_and_put_away(scene: Scene) -> None:
     assert left[0]["ranks"] == body["ranks"]
     again = scene.call(scene.cast.manager, "post", "known-orders/<uuid:task_id>/archive/")
     assert (again.status_code, again.json()["error"]["code"]) == (409, "known_order_archived")
+
+
+def test_a_known_order_is_changed_by_halves(scene: Scene) -> None:
+    path = "known-orders/<uuid:task_id>/"
+    right, wrong = scene.known.gold.ranks
+    say(lease_of(scene.known, scene.cast.labeler(scene.cast.alice), takes_slot=False), (1, 2))
+
+    ranks = scene.call(scene.cast.manager, "patch", path, {"ranks": {wrong: 1, right: 2}}).json()
+    both = scene.call(scene.cast.manager, "patch", path, {"explanation": " *So.*"}).json()
+
+    assert (ranks["ranks"], ranks["mean_score"], ranks["explanation"]) == ({wrong: 1, right: 2}, 0, "Because.")
+    assert both == {**ranks, "explanation": " *So.*"} == scene.call(scene.cast.manager, "get", path).json()
+    for bad, code in (({"ranks": {wrong: 1}}, "known_order_empty"), ({"ranks": {wrong: "x"}}, "invalid")):
+        refused = scene.call(scene.cast.manager, "patch", path, bad)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (400, code)
+    scene.call(scene.cast.manager, "post", "known-orders/<uuid:task_id>/archive/")
+    late = scene.call(scene.cast.manager, "patch", path, {"explanation": ""})
+    assert (late.status_code, late.json()["error"]["code"]) == (409, "known_order_archived")
+    assert scene.call(scene.cast.manager, "get", path).status_code == 404
+    work = path.replace("<uuid:task_id>", str(scene.report.task.public_id))
+    assert scene.call(scene.cast.manager, "patch", work, {"explanation": ""}).status_code == 404
 
 
 @pytest.mark.parametrize(

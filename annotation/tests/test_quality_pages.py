@@ -7,6 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from annotation import services
 from annotation.models import Campaign, GuidelineVersion, Labeler, Participation, Report, Task
 from annotation.quality import QualityPlan
 from annotation.services import add_member
@@ -72,6 +73,31 @@ def test_a_known_order_is_made_of_a_task_on_its_page(cast: Cast, campaign: Campa
     assert known.gold.ranks == {str(good): 1, str(bad): 2}
     assert str(odd) not in known.gold.ranks
     assert url not in page(cast, "known-order-list", campaign.public_id)
+
+
+def test_a_known_order_is_changed_on_its_page(cast: Cast, campaign: Campaign, alice: Labeler) -> None:
+    known, work = make_known(campaign, answers=("One.", "Two.", "Three.")), make_task(campaign, "Work?")
+    one, two, three = known.gold.ranks
+    say(lease_of(known, alice, takes_slot=False), (1, 2, 3))
+    url = reverse("annotation:known-order-change", args=[campaign.public_id, known.public_id])
+    client = web(cast.manager)
+    form = client.get(url).context["form"]
+
+    empty = client.post(url, {"explanation": "New."})
+    changed = client.post(url, {f"rank-{one}": "2", f"rank-{two}": "1", "explanation": "New."}, follow=True)
+    again = client.post(url, {f"rank-{one}": "2", f"rank-{two}": "1", "explanation": "New."}, follow=True)
+
+    assert [form[f"rank-{answer}"].initial for answer in (one, two, three)] == [1, 2, 3]
+    assert (form["explanation"].initial, "role" in form.fields) == ("Because.", False)
+    assert (empty.status_code, "known_order_empty" in empty.content.decode()) == (400, True)
+    assert "1 ranking has another score now." in changed.content.decode()
+    assert "All scores stay as they were." in again.content.decode()
+    known.gold.refresh_from_db()
+    assert (known.gold.ranks, known.gold.explanation) == ({one: 2, two: 1}, "New.")
+    assert url in page(cast, "known-order-list", campaign.public_id)
+    for task in (work, services.archive_known_order(task=known, by=None)):
+        gone = reverse("annotation:known-order-change", args=[campaign.public_id, task.public_id])
+        assert client.get(gone).status_code == 404
 
 
 def test_tasks_are_found_by_words_of_their_prompt(cast: Cast, campaign: Campaign) -> None:

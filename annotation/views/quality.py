@@ -10,6 +10,7 @@ from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts.errors import Refused
@@ -80,6 +81,37 @@ def known_order_create(request: Request, public_id: UUID, task_id: UUID) -> Http
             refused = error
     context = {"campaign": campaign, "task": task, "prompt": task.prompt, "form": form, "refused": refused}
     return render(request, "annotation/known_order_form.html", context, status=form_status(form, refused))
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def known_order_change(request: Request, public_id: UUID, task_id: UUID) -> HttpResponse:
+    campaign = get_campaign(request.user, public_id, manage=True)
+    known = campaign.tasks.not_archived().exclude(role=TaskRole.WORK).select_related("gold", "prompt")
+    task = get_object_or_404(known, public_id=task_id)
+    completions = list(task.completions.order_by("task_items__position"))
+    form = KnownOrderForm(request.POST or None, completions=completions, known=task.gold)
+    refused = None
+    if request.method == "POST" and form.is_valid():
+        try:
+            num_rescored = services.change_known_order(
+                task=task, by=request.user, ranks=form.ranks(), explanation=form.cleaned_data["explanation"]
+            )
+            messages.success(request, _saved(num_rescored))
+            return redirect("annotation:known-order-list", public_id=public_id)
+        except Refused as error:
+            refused = error
+    context = {"campaign": campaign, "task": task, "prompt": task.prompt, "form": form, "refused": refused}
+    return render(request, "annotation/known_order_form.html", context, status=form_status(form, refused))
+
+
+def _saved(num_rescored: int) -> str:
+    if not num_rescored:
+        return _("Saved. All scores stay as they were.")
+    told = ngettext(
+        "Saved. %(num)d ranking has another score now.", "Saved. %(num)d rankings have another score now.", num_rescored
+    )
+    return told % {"num": num_rescored}
 
 
 @login_required

@@ -92,6 +92,7 @@ def test_take_pictures(live_server: object, chromium: Browser) -> None:
     lease = services.claim_task(campaign=cast.campaign, labeler=labeler, purpose="collect")
     assert lease is not None
     campaign = [cast.campaign.public_id]
+    known = cast.campaign.tasks.filter(role="gold").latest("pk")
     pages = {
         "sign-in": (None, reverse("accounts:sign-in")),
         "home-labeler": (cast.labeler, reverse("home")),
@@ -110,6 +111,10 @@ def test_take_pictures(live_server: object, chromium: Browser) -> None:
         ),
         "quality": (cast.manager, reverse("annotation:quality-plan", args=campaign)),
         "known-orders": (cast.manager, reverse("annotation:known-order-list", args=campaign)),
+        "known-order-change": (
+            cast.manager,
+            reverse("annotation:known-order-change", args=[*campaign, known.public_id]),
+        ),
         "known-order": (
             cast.manager,
             reverse("annotation:known-order-create", args=[*campaign, lease.task.public_id]),

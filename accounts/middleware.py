@@ -14,7 +14,7 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 
 
 class TimezoneMiddleware:
-    """Times are shown in the signed-in user's zone."""
+    """Times are written in the zone of the signed-in person's account, or in UTC."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response

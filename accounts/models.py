@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import uuid
+import zoneinfo
 from typing import Any
 
 from django.contrib.auth.models import AbstractUser
 from django.contrib.sessions.base_session import AbstractBaseSession
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -22,8 +24,15 @@ class PublicModel(models.Model):
         abstract = True
 
 
+def check_timezone(name: str) -> None:
+    """Refuse what the IANA database has no zone for; a validator of the admin's form."""
+    if name not in zoneinfo.available_timezones():
+        raise ValidationError(_("%(zone)s is not a known time zone."), code="timezone_unknown", params={"zone": name})
+
+
 class User(PublicModel, AbstractUser):
-    timezone = models.CharField(_("time zone"), max_length=64, default="UTC")
+    timezone = models.CharField(_("time zone"), max_length=64, blank=True, validators=[check_timezone])
+    """A name of the IANA database; empty leaves it to the browser's clock."""
     language = models.CharField(_("language"), max_length=10, blank=True)
     """A code of LANGUAGES; empty leaves it to the browser."""
 

@@ -44,7 +44,7 @@ def create_user(
     first_name: str = "",
     last_name: str = "",
     email: str = "",
-    timezone: str = "UTC",
+    timezone: str = "",
     is_superuser: bool = False,
 ) -> User:
     """Create a login; what it may do comes from workspaces and campaigns.
@@ -55,7 +55,7 @@ def create_user(
         Refused: username_taken, username_invalid, password_weak, timezone_unknown or the codes of `check_text`.
     """
     check_text(username, what=_("The user name"), max_characters=150)
-    if timezone not in zoneinfo.available_timezones():
+    if timezone and timezone not in zoneinfo.available_timezones():
         raise Refused(_("%(zone)s is not a known time zone.") % {"zone": timezone}, code="timezone_unknown")
     user = User(
         username=username,

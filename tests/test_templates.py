@@ -36,3 +36,15 @@ def test_no_template_is_too_long_to_take_in() -> None:
     too_long = [f"{name} has {len(lines)} lines" for name, lines in templates().items() if len(lines) > MAX_LINES]
 
     assert too_long == []
+
+
+def test_times_are_shown_by_one_filter() -> None:
+    raw = re.compile(r"\|(date|time|timesince|naturaltime|naturalday)\b")
+    found = [
+        f"{name}:{number}"
+        for name, lines in templates().items()
+        for number, line in enumerate(lines, 1)
+        if raw.search(line)
+    ]
+
+    assert found == [], "use accounts.templatetags.moments: the reader's clock is known in the browser only"

@@ -31,7 +31,7 @@ def test_a_token_opens_the_api_until_it_is_revoked(cast: Cast) -> None:
         "id": str(cast.manager.public_id),
         "username": "max",
         "name": "Max",
-        "timezone": "UTC",
+        "timezone": "",
         "language": "",
         "workspaces": [{"id": str(cast.workspace.public_id), "name": "Plumb Lab", "role": "manager"}],
     }

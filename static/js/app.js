@@ -1,4 +1,6 @@
-// What every page shares: theme, menus, dialogs, confirmations.
+// What every page shares: theme, menus, dialogs, confirmations, times.
+
+import { showOwnTimes } from "./times.js";
 
 const root = document.documentElement;
 
@@ -45,6 +47,9 @@ document.addEventListener("keydown", (event) => {
   menu.open = false;
   menu.querySelector("summary").focus();
 });
+
+showOwnTimes();
+document.addEventListener("htmx:after:swap", () => showOwnTimes());
 
 // A form marked data-confirm asks first; without JavaScript it simply goes through.
 document.addEventListener("submit", (event) => {

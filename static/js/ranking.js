@@ -7,7 +7,6 @@ import { Outbox } from "./desk/outbox.js";
 import { showOutbox } from "./desk/outbox_view.js";
 import { countOne } from "./desk/progress.js";
 import { Tabs } from "./desk/tabs.js";
-import { showOwnTimes } from "./desk/times.js";
 import { say, word } from "./desk/words.js";
 
 const room = document.getElementById("desk");
@@ -144,7 +143,6 @@ document.querySelector("[data-recent]").addEventListener("click", showRecent);
 document.querySelector("[data-compare]").addEventListener("click", () => desk?.comparing.open());
 document.addEventListener("htmx:after:swap", arrive);
 document.addEventListener("htmx:after:settle", arrive);
-document.addEventListener("htmx:after:swap", () => showOwnTimes(document.getElementById("recent")));
 showOutbox(outbox, document.getElementById("outbox"), document.getElementById("outbox-state"));
 arrive();
 if (desk) outbox.flush();

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import expect
 
+from accounts.models import User
 from annotation import services
-from runs.models import Run, RunMetric
+from runs.models import Run, RunMetric, RunNote
 from tests.browser.cast import Cast, add_models, add_rankings
 from tests.browser.conftest import SignIn
 from tests.stored import make_measurable
@@ -99,6 +102,28 @@ def test_a_run_is_followed_until_it_is_finished(
     page.wait_for_timeout(2600)
     assert asked == []
     assert complaints == []
+
+
+@pytest.mark.parametrize(("account", "zone"), [("", "Asia/Kolkata"), ("America/Bogota", "America/Bogota")])
+def test_times_are_the_readers_own_also_when_a_part_comes_anew(
+    chromium: Browser, live_server: object, cast: Cast, sign_in: SignIn, account: str, zone: str
+) -> None:
+    run = add_models(cast).ppo
+    User.objects.filter(pk=cast.researcher.pk).update(timezone=account)
+    context = chromium.new_context(timezone_id="Asia/Kolkata", locale="de-DE")
+    sign_in(context, cast.researcher)
+    page = context.new_page()
+    page.goto(f"{live_server}{reverse('runs:run-detail', args=[run.public_id])}")
+
+    def own(moment: datetime, form: str) -> str:
+        return moment.astimezone(ZoneInfo(zone)).strftime(form)
+
+    created = page.locator("time[data-shows=minute]").first
+    expect(created).to_have_text(own(run.created_at, "%Y-%m-%d %H:%M"))
+    note = RunNote.objects.create(run=run, level="warning", message="Look here.", created_at=timezone.now())
+    last = page.locator("#run-live li", has_text="Look here.").locator("time")
+    expect(last).to_have_text(own(note.created_at, "%H:%M:%S"), timeout=15_000)
+    context.close()
 
 
 def test_curves_are_smoothed_and_come_back_and_held_out_reward_stands_beside_kl(

@@ -2,7 +2,7 @@
 
 import { bodyOf, fillForm, post, refusalIn } from "./form.js";
 import { keep, recall } from "./memory.js";
-import { showOwnTimes } from "./times.js";
+import { showOwnTimes } from "../times.js";
 
 const SAVE_AFTER_MS = 1_500;
 const RENEW_EVERY_MS = 60_000;
@@ -59,7 +59,7 @@ export class Draft {
   }
 
   showUntil(expiresAt) {
-    const held = this.work.querySelector("#held-until");
+    const held = this.work.querySelector(".hold time");
     if (!held) return;
     held.dateTime = expiresAt;
     showOwnTimes(this.work);

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-from django.db.models import IntegerField, Subquery
+from django.db.models import Subquery
 
 from accounts.statements import Given, Statement
 from annotation.models import Participation, Task
-from annotation.querysets import TaskQuerySet, for_reader, unguessed
+from annotation.querysets import TaskQuerySet, for_reader, unguessed, unseen
 
 
 class Offers(NamedTuple):
@@ -44,8 +44,7 @@ def _offers(languages: tuple[str, ...], skills: tuple[str, ...], purpose: str | 
     def after() -> TaskQuerySet:
         return offered().after(*place).in_queue_order()
 
-    number = IntegerField()
-    place = (Given("priority", output_field=number), Given("task", output_field=number))
+    place = (unseen(Given("priority")), unseen(Given("task")))
     return Offers(
         # In the order of an index that holds nothing else: by priority, the whole queue might be walked instead.
         came_back=Statement(

@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from functools import cache, cached_property
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.models import Model, QuerySet
 from django.db.models.sql import InsertQuery, UpdateQuery
 from psycopg.types.json import Jsonb
 
-from accounts.statements import Statement, with_literals
+from accounts.statements import Statement, cursor, with_literals
 
 M = TypeVar("M", bound=Model)
 
@@ -53,9 +53,9 @@ def write_together(**parts: Part) -> dict[str, Any]:
     written = ", ".join(f"{_quoted(name)} AS ({part.sql})" for name, part in ordered.items() if part.tells != "found")
     answers = ", ".join(part.answer(name) for name, part in ordered.items())
     values = [value for part in ordered.values() for value in part.values]
-    with connection.cursor() as cursor:
-        cursor.execute(f"WITH {written} SELECT {answers}", values)
-        return dict(zip(ordered, cursor.fetchone(), strict=True))
+    asked = cursor()
+    asked.execute(f"WITH {written} SELECT {answers}", values)
+    return dict(zip(ordered, asked.fetchone(), strict=True))
 
 
 def whether(statement: Statement[Any], **values: Any) -> Part:
@@ -77,9 +77,9 @@ class Change(Generic[M]):
     def run(self, **values: Any) -> int:
         """The number of rows that were changed, for these values, which are sent as they are."""
         sql, given = self._compiled
-        with connection.cursor() as cursor:
-            cursor.execute(sql, [values[name] for name in given])
-            return int(cursor.rowcount)
+        asked = cursor()
+        asked.execute(sql, [values[name] for name in given])
+        return int(asked.rowcount)
 
     def part(self, **values: Any) -> Part:
         sql, given = self._compiled
@@ -106,14 +106,14 @@ class Addition(Generic[M]):
     def one(self, row: M) -> M:
         """The row, which has its key now."""
         part = self.part(row)
-        with connection.cursor() as cursor:
-            cursor.execute(part.sql, part.values)
-            return self.added(row, cursor.fetchone()[0])
+        asked = cursor()
+        asked.execute(part.sql, part.values)
+        return self.added(row, asked.fetchone()[0])
 
     def part(self, row: M) -> Part:
         """Tells the row's key, with which `added` is to be called."""
         found = self._compiled
-        values = [self._value(field, row) for field in found.fields]
+        values = self._values(found.fields, row)
         return Part(found.one, values, "key")
 
     def part_of_all(self, rows: Sequence[M], **keys: KeyOf) -> Part:
@@ -123,18 +123,21 @@ class Addition(Generic[M]):
             keys: field -> a row that is added in the same statement, to which all of these belong.
         """
         fields = [field for field in self._compiled.fields if field.name not in keys]
-        given = [{field.column: _plain(self._value(field, row)) for field in fields} for row in rows]
+        columns = [field.column for field in fields]
+        given = [dict(zip(columns, map(_plain, self._values(fields, row)), strict=True)) for row in rows]
         return Part(self._sql_of_all(tuple(keys.items())), [json.dumps(given, default=str)], "rows")
 
     def added(self, row: M, key: int) -> M:
         """The row, with the key that it was given."""
         row.pk = key
-        row._state.adding, row._state.db = False, connection.alias
+        row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
         return row
 
     @staticmethod
-    def _value(field: Any, row: M) -> Any:
-        return field.get_db_prep_save(field.pre_save(row, True), connection)
+    def _values(fields: Sequence[Any], row: M) -> list[Any]:
+        # Not the proxy of it, which looks for the thread's connection at each of the many questions of a field.
+        database = connections[DEFAULT_DB_ALIAS]
+        return [field.get_db_prep_save(field.pre_save(row, True), database) for field in fields]
 
     @cached_property
     def _compiled(self) -> _Insert:

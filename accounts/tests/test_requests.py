@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import connection
+from csp.decorators import csp_exempt, csp_replace
+from csp.utils import build_policy
+from django.db import DatabaseError, connection, transaction
 from django.db.models import Model
+from django.http import HttpResponse
 from django.template import Context, Template
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.context import navigation
+from accounts.middleware import PolicyMiddleware
 from accounts.models import Role, Session, User, WorkspaceMembership
 from accounts.sessions import SessionStore, take_person
-from accounts.statements import Given, Statement
+from accounts.statements import Given, Statement, cursor
 from tests.cast import Cast, web
 
 MEMBER = Statement(
@@ -147,3 +153,44 @@ def test_a_part_without_a_header_asks_nothing_and_a_header_asks_once(cast: Cast)
     with CaptureQueriesContext(connection) as queries:
         rooms(cast.manager, HEADER * 2)
     assert len(queries) == 1
+
+
+def test_statements_share_one_cursor_until_the_connection_is_another(transactional_db: None) -> None:
+    first = cursor()
+
+    assert MEMBER.all(name="max", role=Role.MANAGER) == []
+    assert cursor() is first
+    connection.close()
+    assert MEMBER.all(name="max", role=Role.MANAGER) == []
+    assert cursor() is not first
+
+
+def test_a_statement_that_failed_leaves_its_cursor_usable(cast: Cast) -> None:
+    broken = Statement(lambda: User.objects.filter(pk=Given("pk")))
+
+    with pytest.raises(DatabaseError), transaction.atomic():
+        broken.all(pk="no number")
+
+    assert MEMBER.first(name="max", role=Role.MANAGER) is not None
+
+
+def test_all_answers_carry_the_policy_and_a_view_may_have_its_own(client: Client, rf: RequestFactory) -> None:
+    seen = {path: client.get(path).headers["Content-Security-Policy"] for path in ("/sign-in/", "/api/v1/me/")}
+    assert set(seen.values()) == {build_policy()}
+    assert "script-src 'self'" in build_policy()
+
+    def respond(decorate: Callable[..., Any]) -> str | None:
+        view = decorate(lambda request: HttpResponse("x"))
+        answer = PolicyMiddleware(view)(rf.get("/"))
+        assert isinstance(answer, HttpResponse)
+        return answer.headers.get("Content-Security-Policy")
+
+    assert respond(lambda view: view) == build_policy()
+    assert "img-src example.org" in (respond(csp_replace({"img-src": ["example.org"]})) or "")
+    assert respond(csp_exempt()) is None
+
+
+def test_the_api_answers_json_whatever_is_asked_for(cast: Cast) -> None:
+    answer = web(cast.manager).get("/api/v1/me/", HTTP_ACCEPT="text/html")
+
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")

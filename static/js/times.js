@@ -3,7 +3,7 @@
 const DAY = { year: "numeric", month: "2-digit", day: "2-digit" };
 const CLOCK = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
 const SHOWS = { day: DAY, minute: { ...DAY, ...CLOCK }, clock: CLOCK, second: { ...CLOCK, second: "2-digit" } };
-const timeZone = document.documentElement.dataset.timeZone;
+const timeZone = document.body.dataset.timeZone;
 
 function formatter(shows) {
   // Swedish dates are those of ISO 8601, which the server writes too.

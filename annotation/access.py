@@ -15,16 +15,21 @@ from accounts.statements import Given, Statement
 from annotation.models import Campaign, Labeler, Lease, Membership, Participation, Ranking, Task
 from annotation.querysets import placed_answers
 from annotation.services.labelers import labeler_for
+from annotation.services.participations import lock_participation, locked
 from annotation.states import CampaignState
 
-WORK = Statement(
-    lambda: Participation.objects.select_related("campaign", "labeler").filter(
+
+def _at_work(standings: QuerySet[Participation]) -> QuerySet[Participation]:
+    return standings.filter(
         ~Q(campaign__state=CampaignState.ARCHIVED),
         campaign__public_id=Given("campaign"),
         campaign__memberships__user_id=Given("user"),
         labeler__user_id=Given("user"),
     )
-)
+
+
+WORK = Statement(lambda: _at_work(Participation.objects.select_related("campaign", "labeler")))
+WORK_LOCKED = Statement(lambda: _at_work(locked("labeler")))
 
 
 def _own_leases(*with_: str, answers: bool = False) -> QuerySet[Lease]:
@@ -119,6 +124,20 @@ def get_work(user: User, public_id: UUID | str) -> tuple[Campaign, Labeler]:
     seats = Campaign.objects.not_archived().filter(memberships__user=user).select_related("workspace")
     campaign = get_object_or_404(seats, public_id=public_id)
     return campaign, labeler_for(workspace=campaign.workspace, user=user)
+
+
+def lock_work(user: User, public_id: UUID | str) -> Participation:
+    """`get_work` for `claim_next`: where the user stands in a campaign, found and locked by one statement.
+
+    Raises:
+        Http404: no seat, or archived.
+    """
+    standing = WORK_LOCKED.first(campaign=UUID(str(public_id)), user=user.pk)
+    if standing is None:
+        campaign, labeler = get_work(user, public_id)
+        standing = lock_participation(campaign_id=campaign.pk, labeler_id=labeler.pk)
+        standing.labeler = labeler
+    return standing
 
 
 def get_lease(user: User | AnonymousUser, public_id: UUID | str, read: Statement[Lease] = LEASE) -> Lease:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from rest_framework.views import APIView
 
 from accounts.api.person import person
 from annotation import services
-from annotation.access import LEASE_TO_SUBMIT, LEASE_WITH_ANSWERS, get_lease, get_own_ranking, get_work
+from annotation.access import LEASE_TO_SUBMIT, LEASE_WITH_ANSWERS, get_lease, get_own_ranking, get_work, lock_work
 from annotation.models import Lease, Ranking, Report, ReportKind, SkipReason
 from annotation.protocols import Protocol, Questions
 from annotation.queries import work_for
@@ -172,9 +173,8 @@ class WorkNext(APIView):
     )
     def post(self, request: Request, public_id: UUID) -> Response:
         """Claim the next task, or get the one that you hold; ahead, the one to follow it."""
-        campaign, labeler = get_work(person(request), public_id)
         asked = NEXT.run_validation(request.data)
-        lease = services.claim_task(campaign=campaign, labeler=labeler, ahead=asked["ahead"])
+        lease = services.claim_next(partial(lock_work, person(request), public_id), ahead=asked["ahead"])
         if lease is None:
             return Response(status=204)
         return Response(lease_data(lease))

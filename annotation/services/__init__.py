@@ -12,7 +12,7 @@ from annotation.services.campaigns import (
     remove_member,
     update_campaign,
 )
-from annotation.services.claiming import claim_task
+from annotation.services.claiming import claim_next, claim_task
 from annotation.services.content import (
     AddedPrompts,
     NewCompletion,
@@ -69,6 +69,7 @@ __all__ = [
     "archive_campaign",
     "archive_known_order",
     "change_known_order",
+    "claim_next",
     "claim_task",
     "close_campaign",
     "create_campaign",

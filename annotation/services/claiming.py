@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -58,39 +59,54 @@ def claim_task(
     Raises:
         Refused: campaign_closed and the codes of `choose_planned`.
     """
+
+    def lock() -> Participation:
+        standing = lock_participation(campaign_id=campaign.pk, labeler_id=labeler.pk)
+        standing.labeler = labeler
+        return standing
+
+    return claim_next(lock, purpose=purpose, ahead=ahead, now=now)
+
+
+def claim_next(
+    lock: Callable[[], Participation], *, purpose: str | None = None, ahead: bool = False, now: datetime | None = None
+) -> Lease | None:
+    """`claim_task` for whoever's standing this locks, found with its campaign, labeler and `newest_guidelines`."""
     now = now or timezone.now()
-    lease = _claim(campaign, labeler, purpose, ahead, now)
+    lease, campaign = _claim(lock, purpose, ahead, now)
     if lease is None and expire_due(now=now, campaign=campaign):
-        lease = _claim(campaign, labeler, purpose, ahead, now)
+        lease, campaign = _claim(lock, purpose, ahead, now)
     return lease
 
 
 @again_after_deadlock
 @transaction.atomic
-def _claim(campaign: Campaign, labeler: Labeler, purpose: str | None, ahead: bool, now: datetime) -> Lease | None:
-    standing = lock_participation(campaign_id=campaign.pk, labeler_id=labeler.pk)
-    check_open(standing.campaign)
-    standing.labeler = labeler
-    term = timedelta(seconds=standing.campaign.lease_seconds)
+def _claim(
+    lock: Callable[[], Participation], purpose: str | None, ahead: bool, now: datetime
+) -> tuple[Lease | None, Campaign]:
+    standing = lock()
+    campaign, labeler = standing.campaign, standing.labeler
+    check_open(campaign)
+    term = timedelta(seconds=campaign.lease_seconds)
     leases = _held(campaign, labeler, purpose)
     if leases and not (ahead and len(leases) < MAX_HELD):
         lease = leases[-1 if ahead else 0]
         if _is_held_on(lease, now, term):
-            return _with_known(lease, standing.campaign, labeler)
-    plan = QualityPlan.read(standing.campaign.quality)
+            return _with_known(lease, campaign, labeler), campaign
+    plan = QualityPlan.read(campaign.quality)
     chosen = choose_planned(standing, plan, num_held=len(leases), now=now)
     task, moved = (chosen.task, {}) if chosen else _find_next(standing, purpose)
     if task is None:
         if moved:
             write_together(**moved)
-        return None
+        return None, campaign
     lease = Lease(task=task, labeler=labeler, expires_at=now + term, guideline_version_id=standing.newest_guidelines)
     lease.repeat, lease.takes_slot = (chosen.repeat, False) if chosen else (0, True)
     lease.shown = (chosen and chosen.shown) or shown_order(task, labeler)
     if lease.takes_slot:
         moved["slot"] = SLOT_TAKEN.part(task=task.pk)
     key = write_together(**moved, lease=NEW_LEASE.part(lease))["lease"]
-    return _with_known(NEW_LEASE.added(lease, key), standing.campaign, labeler)
+    return _with_known(NEW_LEASE.added(lease, key), campaign, labeler), campaign
 
 
 def _held(campaign: Campaign, labeler: Labeler, purpose: str | None) -> list[Lease]:

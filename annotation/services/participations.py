@@ -7,16 +7,13 @@ from annotation.models import Participation
 from annotation.querysets import ParticipationQuerySet
 
 
-def _locked() -> ParticipationQuerySet:
-    return (
-        Participation.objects.select_related("campaign")
-        .with_newest_guidelines()
-        .select_for_update(of=("self",), no_key=True)
-        .filter(campaign=Given("campaign"), labeler=Given("labeler"))
-    )
+def locked(*with_: str) -> ParticipationQuerySet:
+    """Standings with their campaign and `newest_guidelines`, locked until the transaction ends."""
+    standings = Participation.objects.select_related("campaign", *with_).with_newest_guidelines()
+    return standings.select_for_update(of=("self",), no_key=True)
 
 
-LOCKED = Statement(_locked)
+LOCKED = Statement(lambda: locked().filter(campaign=Given("campaign"), labeler=Given("labeler")))
 
 
 def lock_participation(*, campaign_id: int, labeler_id: int) -> Participation:

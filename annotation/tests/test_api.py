@@ -15,10 +15,10 @@ from pytest_django import DjangoAssertNumQueries
 from accounts.models import User
 from annotation.api.urls import urlpatterns
 from annotation.models import Campaign, Completion, Lease, Membership, Prompt, Ranking, Task
-from annotation.services import add_completions, claim_task, submit_ranking
+from annotation.services import add_completions, claim_task, skip_task, submit_ranking
 from annotation.services.content import NewCompletion
 from annotation.tests import test_quality_api
-from tests.cast import Cast, api, make_campaign, make_prompt, make_task, rank_task, submission
+from tests.cast import Cast, api, make_campaign, make_prompt, make_task, rank_task, submission, web
 
 ROLES = ("owner", "manager", "researcher", "alice", "charlie", None)
 
@@ -430,3 +430,27 @@ def test_a_list_costs_the_same_queries_at_one_row_and_three(
 
     assert Completion.objects.count() >= 3
     assert len(body["results"] if isinstance(body, dict) else body) >= (2 if path == "labelers/" else 3)
+
+
+def test_the_next_task_costs_a_person_with_a_seat_five_statements(scene: Scene) -> None:
+    """Session and person, standing with campaign and seat, leases held, the task, the lease; beside the transaction."""
+    make_task(scene.campaign, "Another?")
+    client, url = web(scene.cast.bob), f"/api/v1/work/{scene.campaign.public_id}/next/"
+    first = client.post(url, {}, content_type="application/json").json()
+    skip_task(lease=Lease.objects.get(public_id=first["id"]))
+
+    with CaptureQueriesContext(connection) as queries:
+        second = client.post(url, {}, content_type="application/json").json()
+
+    assert second["id"] != first["id"]
+    statements = [query["sql"] for query in queries if not query["sql"].startswith(("SAVEPOINT", "RELEASE"))]
+    assert len(statements) == 5, statements
+
+
+def test_who_lost_the_seat_gets_no_next_task(scene: Scene) -> None:
+    url = f"/api/v1/work/{scene.campaign.public_id}/next/"
+    make_task(scene.campaign, "Another?")
+    assert api(scene.cast.bob).post(url, {}, format="json").status_code == 200
+    Membership.objects.filter(user=scene.cast.bob).delete()
+
+    assert api(scene.cast.bob).post(url, {}, format="json").status_code == 404

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from uuid import UUID
 
 from django.contrib import messages
@@ -16,7 +17,7 @@ from django_htmx.http import HttpResponseClientRedirect, replace_url
 from accounts.errors import Refused
 from accounts.http import Request
 from annotation import services
-from annotation.access import LEASE_TO_SUBMIT, LEASE_WITH_ANSWERS, get_lease, get_work
+from annotation.access import LEASE_TO_SUBMIT, LEASE_WITH_ANSWERS, get_lease, get_work, lock_work
 from annotation.models import Campaign, Labeler, Lease
 from annotation.queries import work_for
 from annotation.ranking_form import RankingForm
@@ -42,9 +43,8 @@ def work_next(request: Request, public_id: UUID) -> HttpResponse:
 @require_POST
 def work_ahead(request: Request, public_id: UUID) -> HttpResponse:
     """The task after the one on the screen, as the part of the page that it will be; 204: there is none yet."""
-    campaign, labeler = get_work(request.user, public_id)
     try:
-        claimed = services.claim_task(campaign=campaign, labeler=labeler, ahead=True)
+        claimed = services.claim_next(partial(lock_work, request.user, public_id), ahead=True)
     except Refused:
         # Told when they get there; until then it may have changed.
         claimed = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from django.db import transaction
@@ -15,7 +15,7 @@ from accounts.errors import Conflict, Refused
 from accounts.models import AuditEvent, User
 from accounts.text import check_text
 from annotation.import_lines import Faults, Line
-from annotation.models import Campaign, Completion, Gold, Participation, Ranking, Task, TaskRole
+from annotation.models import Campaign, Completion, Gold, Participation, Ranking, RankingItem, Task, TaskRole
 from annotation.scoring import score
 from annotation.services.queueing import NewTask, create_tasks
 from annotation.submission import dense
@@ -183,16 +183,16 @@ def change_known_order(
     # Whoever hands in a ranking of the task takes this lock too: it is scored by the new order there or here.
     gold = Gold.objects.select_for_update(of=("self",), no_key=True).select_related("task__campaign").get(task=task)
     if gold.task.archived_at is not None:
-        raise Conflict(_("This task is archived already."), code="known_order_archived")
+        raise _archived()
     before = gold.ranks, gold.explanation
+    gold.explanation = gold.explanation if explanation is None else explanation
     gold.ranks = check_known_order(
         gold.task.campaign,
         answers=[str(public_id) for public_id in task.completions.values_list("public_id", flat=True)],
         role=gold.task.role,
         ranks=gold.ranks if ranks is None else ranks,
-        explanation=gold.explanation if explanation is None else explanation,
+        explanation=gold.explanation,
     )
-    gold.explanation = gold.explanation if explanation is None else explanation
     if (gold.ranks, gold.explanation) == before:
         return 0
     gold.save(update_fields=["ranks", "explanation"])
@@ -220,13 +220,21 @@ def _score_again(gold: Gold) -> int:
         if gold.task.role == TaskRole.TRAINING and ranking.pk in revised:
             scores[ranking.pk] = scores[revised[ranking.pk]]
         else:
-            said = {str(item.completion.public_id): item.rank for item in ranking.items.all()}
-            scores[ranking.pk] = score(gold.ranks, said, ranking.protocol)
+            scores[ranking.pk] = _score(gold, ranking, ranking.items.all())
         if scores[ranking.pk] != ranking.gold_score:
             ranking.gold_score = scores[ranking.pk]
             changed.append(ranking)
     Ranking.objects.bulk_update(changed, ["gold_score"], batch_size=1000)
     return len(changed)
+
+
+def _score(gold: Gold, ranking: Ranking, items: Iterable[RankingItem]) -> float | None:
+    said = {str(item.completion.public_id): item.rank for item in items}
+    return score(gold.ranks, said, ranking.protocol)
+
+
+def _archived() -> Conflict:
+    return Conflict(_("This task is archived already."), code="known_order_archived")
 
 
 @transaction.atomic
@@ -240,7 +248,7 @@ def archive_known_order(*, task: Task, by: User | None) -> Task:
     """
     known = Task.objects.not_archived().filter(pk=task.pk).exclude(role=TaskRole.WORK)
     if not known.update(archived_at=timezone.now()):
-        raise Conflict(_("This task is archived already."), code="known_order_archived")
+        raise _archived()
     AuditEvent.record(
         workspace=task.campaign.workspace,
         actor=by,
@@ -253,15 +261,16 @@ def archive_known_order(*, task: Task, by: User | None) -> Task:
 
 
 def score_ranking(ranking: Ranking, *, revises: Ranking | None) -> Feedback:
-    """Score a ranking of a task with a known order and store the score; a revised training task keeps its first."""
+    """Score a ranking of a task with a known order and store the score; a revised training task keeps its first.
+
+    Call it inside a transaction.
+    """
     # A manager may be changing the order: then this ranking waits for the new one.
     gold = Gold.objects.select_for_update(of=("self",), no_key=True).select_related("task").get(task=ranking.task_id)
     if revises is not None and gold.task.role == TaskRole.TRAINING:
         reached = revises.gold_score
     else:
-        items = ranking.items.order_by().values_list("completion__public_id", "rank")
-        said = {str(public_id): rank for public_id, rank in items}
-        reached = score(gold.ranks, said, ranking.protocol)
+        reached = _score(gold, ranking, ranking.items.select_related("completion"))
     ranking.gold_score = reached
     ranking.save(update_fields=["gold_score"])
     return Feedback(score=reached, expected=gold.ranks, explanation=gold.explanation, has_qualified=None)

@@ -17,7 +17,7 @@ from accounts.errors import Refused
 from accounts.http import Request, form_status
 from annotation import services
 from annotation.access import get_campaign, get_task
-from annotation.models import Report, TaskRole
+from annotation.models import Report, Task, TaskRole
 from annotation.quality import QualityPlan
 from annotation.quality_figures import known_orders, num_training_tasks, open_reports, tasks_to_choose
 from annotation.quality_forms import KnownOrderForm, QualityPlanForm
@@ -79,15 +79,14 @@ def known_order_create(request: Request, public_id: UUID, task_id: UUID) -> Http
             return redirect("annotation:known-order-list", public_id=public_id)
         except Refused as error:
             refused = error
-    context = {"campaign": campaign, "task": task, "prompt": task.prompt, "form": form, "refused": refused}
-    return render(request, "annotation/known_order_form.html", context, status=form_status(form, refused))
+    return _order_page(request, task, form, refused)
 
 
 @login_required
 @require_http_methods(["GET", "POST"])
 def known_order_change(request: Request, public_id: UUID, task_id: UUID) -> HttpResponse:
     campaign = get_campaign(request.user, public_id, manage=True)
-    known = campaign.tasks.not_archived().exclude(role=TaskRole.WORK).select_related("gold", "prompt")
+    known = campaign.tasks.not_archived().exclude(role=TaskRole.WORK).select_related("gold", "prompt", "campaign")
     task = get_object_or_404(known, public_id=task_id)
     completions = list(task.completions.order_by("task_items__position"))
     form = KnownOrderForm(request.POST or None, completions=completions, known=task.gold)
@@ -101,7 +100,11 @@ def known_order_change(request: Request, public_id: UUID, task_id: UUID) -> Http
             return redirect("annotation:known-order-list", public_id=public_id)
         except Refused as error:
             refused = error
-    context = {"campaign": campaign, "task": task, "prompt": task.prompt, "form": form, "refused": refused}
+    return _order_page(request, task, form, refused)
+
+
+def _order_page(request: Request, task: Task, form: KnownOrderForm, refused: Refused | None) -> HttpResponse:
+    context = {"campaign": task.campaign, "task": task, "prompt": task.prompt, "form": form, "refused": refused}
     return render(request, "annotation/known_order_form.html", context, status=form_status(form, refused))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zoneinfo
-
 from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
@@ -13,7 +11,7 @@ from knox.models import AuthToken
 
 from accounts.access import roles_of
 from accounts.errors import Conflict, Refused
-from accounts.models import AuditEvent, Role, User, Workspace, WorkspaceMembership
+from accounts.models import AuditEvent, Role, User, Workspace, WorkspaceMembership, check_timezone
 from accounts.text import check_text
 
 NAME_MAX_CHARACTERS = 120
@@ -55,8 +53,6 @@ def create_user(
         Refused: username_taken, username_invalid, password_weak, timezone_unknown or the codes of `check_text`.
     """
     check_text(username, what=_("The user name"), max_characters=150)
-    if timezone and timezone not in zoneinfo.available_timezones():
-        raise Refused(_("%(zone)s is not a known time zone.") % {"zone": timezone}, code="timezone_unknown")
     user = User(
         username=username,
         first_name=first_name,
@@ -80,6 +76,11 @@ def create_user(
 
 
 def _check_login(user: User, password: str) -> None:
+    try:
+        if user.timezone:
+            check_timezone(user.timezone)
+    except ValidationError as error:
+        raise Refused(" ".join(error.messages), code="timezone_unknown") from None
     try:
         User.username_validator(user.username)
     except ValidationError as error:

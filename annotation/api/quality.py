@@ -16,7 +16,7 @@ from accounts.api.person import person
 from annotation import services
 from annotation.access import get_campaign, get_task
 from annotation.api.base import CampaignList
-from annotation.models import Campaign, Labeler, Report, TaskRole
+from annotation.models import Campaign, Labeler, Report, Task, TaskRole
 from annotation.quality import QualityPlan
 from annotation.quality_figures import known_orders, labeler_quality
 from annotation.services import NewTask
@@ -145,7 +145,8 @@ class KnownOrderDetail(APIView):
     @extend_schema(responses=KnownOrderSerializer)
     def get(self, request: Request, public_id: UUID, task_id: UUID) -> Response:
         """A gold or training task that is not archived, with how many pass it."""
-        return Response(self._row(get_campaign(request.user, public_id, manage=True), task_id))
+        campaign = get_campaign(request.user, public_id, manage=True)
+        return self._respond(campaign, get_task(campaign, task_id))
 
     @extend_schema(request=ChangedKnownOrderSerializer, responses=KnownOrderSerializer)
     def patch(self, request: Request, public_id: UUID, task_id: UUID) -> Response:
@@ -155,13 +156,13 @@ class KnownOrderDetail(APIView):
         asked.is_valid(raise_exception=True)
         task = generics.get_object_or_404(campaign.tasks.exclude(role=TaskRole.WORK), public_id=task_id)
         services.change_known_order(task=task, by=person(request), **asked.validated_data)
-        return Response(self._row(campaign, task_id))
+        return self._respond(campaign, task)
 
-    def _row(self, campaign: Campaign, task_id: UUID) -> dict[str, Any]:
-        rows = known_orders(campaign, task=get_task(campaign, task_id))
+    def _respond(self, campaign: Campaign, task: Task) -> Response:
+        rows = known_orders(campaign, task=task)
         if not rows:
             raise Http404
-        return KnownOrderSerializer(rows[0]).data
+        return Response(KnownOrderSerializer(rows[0]).data)
 
 
 class KnownOrderArchive(APIView):

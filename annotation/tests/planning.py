@@ -42,6 +42,12 @@ def make_known(
     )
 
 
+def order_of(task: Task, *ranks: int | None) -> dict[str, int]:
+    """Ranks in the order of `TaskCompletion.position`; None: not checked."""
+    items = task.items.select_related("completion")
+    return {str(i.completion.public_id): rank for i, rank in zip(items, ranks, strict=True) if rank is not None}
+
+
 def standing(campaign: Campaign, labeler: Labeler) -> Participation:
     return Participation.objects.get_or_create(campaign=campaign, labeler=labeler)[0]
 

@@ -18,14 +18,28 @@ from config.embedded.layout import PROJECT
 SECRET = "a-long-random-text-that-nobody-would-ever-guess"
 COMPLETE = {"SECRET_KEY": SECRET, "ALLOWED_HOSTS": "plumbline.example"}
 OURS = {"SECRET_KEY", "ALLOWED_HOSTS", "DEBUG", "MODEL_ROOTS", "RUN_THREADS", "DJANGO_SETTINGS_MODULE"}
+EACH_CHECK_FIRST = """
+import os, django
+django.setup()
+from django.core.checks.registry import registry
+for check in registry.get_checks(include_deployment_checks=True):
+    if os.fork() == 0:
+        try:
+            check(app_configs=None, databases=None)
+        except ImportError as error:
+            print(check.__module__, error, flush=True)
+        os._exit(0)
+    os.wait()
+print("all")
+"""
 LOAD = "import config.settings.production as p; print(p.DEBUG, p.ALLOWED_HOSTS, p.SESSION_COOKIE_SECURE)"
 
 
-def production(**variables: str) -> subprocess.CompletedProcess[str]:
+def production(*, code: str = LOAD, **variables: str) -> subprocess.CompletedProcess[str]:
     """Load the production settings in a process of their own."""
     environment = {name: value for name, value in os.environ.items() if name not in OURS}
     return subprocess.run(
-        [sys.executable, "-c", LOAD],
+        [sys.executable, "-c", code],
         cwd=PROJECT,
         env={**environment, **variables},
         capture_output=True,
@@ -38,6 +52,13 @@ def test_a_complete_production_site_starts() -> None:
     done = production(**COMPLETE)
 
     assert done.stdout.strip() == "False ['plumbline.example'] True", done.stderr
+
+
+def test_no_check_minds_being_the_first() -> None:
+    """Django keeps them in a set, so a process that imports in a circle for one of them starts only now and then."""
+    done = production(code=EACH_CHECK_FIRST, DJANGO_SETTINGS_MODULE="config.settings.production", **COMPLETE)
+
+    assert done.stdout == "all\n", done.stderr
 
 
 @pytest.mark.parametrize(

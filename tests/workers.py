@@ -42,13 +42,25 @@ def start_worker(*, queue: str, log: Path, pool: str = "solo") -> subprocess.Pop
         )
 
 
+def what_fell(started: list[subprocess.Popen[bytes]], *logs: Path) -> str:
+    """What the workers wrote last, if one ended that nobody stopped or killed; else an empty text."""
+    if all(process.poll() in (None, 0, -signal.SIGKILL) for process in started):
+        return ""
+    return "A worker fell:\n" + "\n".join(log.read_text(errors="replace")[-3000:] for log in logs)
+
+
 @contextmanager
 def workers(directory: Path, *queues: str) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """A worker for each queue while the block runs; stopped by process id at its end."""
+    """A worker for each queue while the block runs; stopped by process id at its end.
+
+    Raises:
+        AssertionError: one fell by itself; with the end of what it wrote.
+    """
     started = [start_worker(queue=queue, log=directory / f"worker-{queue}.log") for queue in queues]
     try:
         yield started
     finally:
+        told = what_fell(started, *directory.glob("worker-*.log"))
         for process in started:
             process.send_signal(signal.SIGTERM)
         for process in started:
@@ -57,3 +69,4 @@ def workers(directory: Path, *queues: str) -> Iterator[list[subprocess.Popen[byt
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        assert not told, told

@@ -1,32 +1,16 @@
-"""What every API view shares: the error envelope, cursor pagination and the form of answers."""
+"""What every API view shares: the error envelope and cursor pagination."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
 from rest_framework import exceptions, pagination
-from rest_framework.negotiation import DefaultContentNegotiation
-from rest_framework.renderers import BaseRenderer
-from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
 
 from accounts.errors import Refused
-
-
-class SoleRenderer(DefaultContentNegotiation):
-    """A view with one form of answer gives that one, whatever is asked for (RFC 9110, section 12.4.1)."""
-
-    def select_renderer(
-        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
-    ) -> tuple[BaseRenderer, str]:
-        known = list(renderers)
-        if len(known) == 1 and not format_suffix:
-            return known[0], str(known[0].media_type)
-        return super().select_renderer(request, known, format_suffix)
 
 
 class CursorPagination(pagination.CursorPagination):

@@ -21,7 +21,7 @@ from runs.states import RunState
 from runs.tests.conftest import StartRun
 from tests.cast import Cast
 from tests.processes import commands_by_pid, eventually, processes_of
-from tests.workers import worker_environment
+from tests.workers import what_fell, worker_environment
 
 StartWorker = Callable[[], subprocess.Popen[bytes]]
 
@@ -47,9 +47,11 @@ def start_worker(tmp_path: Path, transactional_db: None) -> Iterator[StartWorker
         return started[-1]
 
     yield start
+    told = what_fell(started, tmp_path / "worker.log")
     for worker in started:
         worker.kill()
         worker.wait()
+    assert not told, told
 
 
 def has_reached(run: Run, step: int) -> Callable[[], bool]:

@@ -16,12 +16,14 @@ import pytest
 os.environ.setdefault("TRITON_INTERPRET", "1")
 
 from config import embedded
+from reward.training.process import loading
 from tests import browser_setup
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 _machine = contextlib.ExitStack()
+_collecting = contextlib.ExitStack()
 _started = False
 
 
@@ -48,6 +50,14 @@ def pytest_configure(config: pytest.Config) -> None:
         _machine.callback(shutil.rmtree, var, ignore_errors=True)
     if getattr(config.option, "numprocesses", None):
         _start_services()
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    _collecting.enter_context(loading())
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    _collecting.close()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import sys
 
-from reward.training.entry import main
-from reward.training.rundir import Outcome, RunDirectory
+from reward.training.entry import Handler, main
+
+# Each loads torch: only once the run directory is locked.
 
 
-def _train(run: RunDirectory) -> Outcome:
-    from reward.training.job import train_reward_model  # loads torch: only once the run directory is locked
+def _train() -> Handler:
+    from reward.training.job import train_reward_model
 
-    return train_reward_model(run)
+    return train_reward_model
 
 
-def _explain(run: RunDirectory) -> Outcome:
+def _explain() -> Handler:
     from reward.training.explain_job import explain_answer
 
-    return explain_answer(run)
+    return explain_answer
 
 
-def _score(run: RunDirectory) -> Outcome:
+def _score() -> Handler:
     from reward.training.score_job import score_answers
 
-    return score_answers(run)
+    return score_answers
 
 
 if __name__ == "__main__":

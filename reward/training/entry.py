@@ -15,7 +15,7 @@ from pathlib import Path
 from reward.training import checkpoints
 from reward.training.following import FollowingRun
 from reward.training.outcome import Outcome, TrainingRefused, disk_is_full, write_outcome
-from reward.training.process import die_with_parent, keep_freed_memory
+from reward.training.process import die_with_parent, keep_freed_memory, loading
 from reward.training.rundir import STARTED, LockHeld, RunDirectory, RunSpec, Stopped, read_spec, take_lock
 
 EXIT_REFUSED = 1
@@ -27,9 +27,11 @@ RANK_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTE
 """What tells a process that it is one of several."""
 
 Handler = Callable[[RunDirectory], Outcome]
+Loader = Callable[[], Handler]
+"""Imports what carries out a kind of run."""
 
 
-def main(argv: Sequence[str], handlers: Mapping[str, Handler], *, together: Collection[str] = ()) -> int:
+def main(argv: Sequence[str], loaders: Mapping[str, Loader], *, together: Collection[str] = ()) -> int:
     """Run the kind that RUN_DIR/run.json names and return the exit code.
 
     Several processes may be started for one run (`accelerate launch`, `torchrun`). Kinds in `together` use them all:
@@ -45,20 +47,20 @@ def main(argv: Sequence[str], handlers: Mapping[str, Handler], *, together: Coll
     os.umask(0o077)
     path = Path(argv[1]).resolve()
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        return _lead(path, handlers)
+        return _lead(path, loaders)
     is_first = os.environ["RANK"] == "0"
     if _kind(path) not in together:
         for name in RANK_VARIABLES:
             os.environ.pop(name, None)
-        return _lead(path, handlers) if is_first else 0
-    code = _lead(path, handlers) if is_first else _follow(path, handlers)
+        return _lead(path, loaders) if is_first else 0
+    code = _lead(path, loaders) if is_first else _follow(path, loaders)
     sys.stdout.flush()
     sys.stderr.flush()
     # Nothing is destroyed: Gloo's destructor (torch 2.13) waits for its own thread, which may wait for the GIL.
     os._exit(code)
 
 
-def _lead(path: Path, handlers: Mapping[str, Handler]) -> int:
+def _lead(path: Path, loaders: Mapping[str, Loader]) -> int:
     """Lock the directory and carry out the run."""
     try:
         if _succeeded_before(path):
@@ -72,22 +74,24 @@ def _lead(path: Path, handlers: Mapping[str, Handler]) -> int:
     _stop_on_sigterm(run)
     logging.basicConfig(format="%(message)s")
     logging.getLogger("gpu_ops").setLevel(logging.INFO)  # which path the losses take, and why
-    return _handle(run, handlers)
+    return _handle(run, loaders)
 
 
-def _follow(path: Path, handlers: Mapping[str, Handler]) -> int:
+def _follow(path: Path, loaders: Mapping[str, Loader]) -> int:
     """Do another process's share of the run. What goes wrong for everybody the first one tells."""
     try:
         if _status_before(path) == "succeeded":
             return 0
         spec = read_spec(path)
-        prepare_torch(spec)
+        with loading():
+            prepare_torch(spec)
+            handler = loaders[spec.kind]()
         from reward.training.ranks import join_ranks
 
         join_ranks(spec.device)  # meets the first process, which has the directory in order by then
         run = FollowingRun(path)
         _stop_on_sigterm(run)
-        handlers[spec.kind](run)
+        handler(run)
     except Stopped:
         return EXIT_STOPPED
     except Exception as error:
@@ -103,12 +107,14 @@ def _kind(path: Path) -> str | None:
         return None
 
 
-def _handle(run: RunDirectory, handlers: Mapping[str, Handler]) -> int:
+def _handle(run: RunDirectory, loaders: Mapping[str, Loader]) -> int:
     try:
-        handler = handlers.get(run.spec.kind)
-        if handler is None:
+        load = loaders.get(run.spec.kind)
+        if load is None:
             raise TrainingRefused(f"{run.spec.kind} is not a kind of run that this program knows.", code="unknown_kind")
-        prepare_torch(run.spec)
+        with loading():
+            prepare_torch(run.spec)
+            handler = load()
         outcome = handler(run)
         run.finish(outcome.status, outcome.metrics, outcome.artifacts)
     except Stopped:

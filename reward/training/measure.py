@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reward.training import evaluation, floors
+from reward.training import evaluation
 from reward.training.config import RewardConfig
 from reward.training.evaluation import Numbers
 from reward.training.groups import Dataset, Group
 from reward.training.objective import Objective
+from reward.training.process import loading
 from reward.training.report import Measured, report
 from reward.training.reward_model import RewardModel
 from reward.training.rundir import RunDirectory, TrainingRefused
@@ -91,6 +92,8 @@ def frozen_features(run: RunDirectory, model: RewardModel, dataset: Dataset) -> 
 
 
 def _floors(dataset: Dataset, longer_wins: bool, frozen: Frozen | None) -> dict[str, Sequence[Numbers]]:
+    with loading():  # scikit-learn takes seconds: a run that is stopped before, or resumed, does without
+        from reward.training import floors
     sign = 1.0 if longer_wins else -1.0
     lengths = [np.array([sign * answer.characters for answer in group.answers]) for group in dataset.heldout]
     found: dict[str, Sequence[Numbers]] = {

@@ -58,4 +58,4 @@ def misbehave(run: RunDirectory, config: CountConfig, step: int) -> None:
 if __name__ == "__main__":
     # This process counts; loading torch would take most of the tests' time.
     entry.prepare_torch = lambda spec: None
-    sys.exit(main(sys.argv, {"test.count": count}))
+    sys.exit(main(sys.argv, {"test.count": lambda: count}))

@@ -43,7 +43,7 @@ def wait(run):
     while not run.cancelled(): time.sleep(0.01)
     return Outcome(status="cancelled")
 
-sys.exit(main(sys.argv, {name: f for name, f in globals().items() if callable(f)}))
+sys.exit(main(sys.argv, {name: lambda f=f: f for name, f in [*globals().items()] if callable(f)}))
 """
 
 

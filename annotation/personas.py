@@ -134,6 +134,8 @@ class Judgement(NamedTuple):
     """True when no answer is good enough to use."""
     active_seconds: float
     """Seconds that a person with this pace would have spent; nobody waits for them."""
+    utilities: tuple[float, ...]
+    """[K] how much the labeler liked each answer, noise and all, in utility units."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +185,7 @@ class SimulatedLabeler:
             reasons=reasons,
             none_acceptable=all(value < self.persona.acceptable for value in ranked.values()),
             active_seconds=self._seconds(rng, prompt, answers),
+            utilities=tuple(noisy),
         )
 
     def _noisy_utilities(self, rng: random.Random, prompt: str, answers: Sequence[str]) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from uuid import UUID
@@ -11,13 +12,17 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from accounts.enqueue import enqueue
-from accounts.errors import Refused
+from accounts.errors import Conflict, Refused
 from accounts.models import AuditEvent, User, Workspace
 from accounts.text import check_text
 from annotation.models import Campaign, Completion, Labeler, LabelerKind, Lease, Purpose
 from annotation.personas import CREW, Persona, SimulatedLabeler
+from annotation.protocols import Questions
 from annotation.services import Submission, SubmittedItem, claim_task, submit_ranking
 from annotation.services.leases import check_open
+from annotation.simulated_answers import ranks_under, ratings_under, rationale_under, strength_under
+
+logger = logging.getLogger(__name__)
 
 
 @transaction.atomic
@@ -66,7 +71,7 @@ def start_simulation(
         names: of the crew; None: all of them.
 
     Raises:
-        Refused: persona_unknown, purpose_unknown, campaign_closed.
+        Refused: persona_unknown, purpose_unknown, rewrite_required, campaign_closed.
     """
     known = {member.name: member for member in CREW}
     wanted = list(known) if names is None else list(dict.fromkeys(names))
@@ -77,6 +82,10 @@ def start_simulation(
         )
     if purpose is not None and purpose not in Purpose.values:
         raise Refused(_("%(purpose)s is not a purpose.") % {"purpose": purpose}, code="purpose_unknown")
+    if Questions.read(campaign.questions).rewrite == "required":
+        raise Refused(
+            _("Simulated labelers do not write better versions; ask for them as optional."), code="rewrite_required"
+        )
     check_open(campaign)
     crew = [known[name] for name in wanted]
     labelers = create_simulated_labelers(workspace=campaign.workspace, by=by, campaign=campaign, crew=crew)
@@ -107,6 +116,8 @@ def work_queue(
 ) -> int:
     """Claim, rank and submit until nothing is left for this labeler; returns the number of rankings.
 
+    Also: they qualify as people do, and whoever fails stops there, until a manager lets them go on.
+
     Args:
         seed: the same seed, prompts and answers give the same rankings, whatever the order of the work.
         limit: stop after so many rankings.
@@ -117,7 +128,13 @@ def work_queue(
     judge = judge_of(labeler)
     done = 0
     while limit is None or done < limit:
-        lease = claim_task(campaign=campaign, labeler=labeler, purpose=purpose)
+        try:
+            lease = claim_task(campaign=campaign, labeler=labeler, purpose=purpose)
+        except Conflict as conflict:
+            if conflict.code != "not_qualified":
+                raise
+            logger.info("%s stops in %s: %s", labeler.name, campaign.name, conflict.message)
+            break
         if lease is None:
             break
         submit_ranking(lease=lease, submission=judged(judge, lease, seed))
@@ -126,7 +143,7 @@ def work_queue(
 
 
 def judged(judge: SimulatedLabeler, lease: Lease, seed: int) -> Submission:
-    """The judge's ranking of what the lease shows: the prompt's text and the answers' texts, nothing else."""
+    """The judge's answer to what the campaign asks: from the prompt's text and the answers' texts, nothing else."""
     texts = {
         str(public_id): text
         for public_id, text in Completion.objects.filter(public_id__in=lease.shown).values_list("public_id", "text")
@@ -135,13 +152,19 @@ def judged(judge: SimulatedLabeler, lease: Lease, seed: int) -> Submission:
     judgement = judge.judge(
         seed=seed, task=_key(lease, texts), prompt=lease.task.prompt.text, answers=answers, repeat=lease.repeat
     )
+    campaign = lease.task.campaign
+    questions = Questions.read(campaign.questions)
+    ranks = ranks_under(campaign.protocol, judgement)
+    ratings = ratings_under(questions, judge, judgement)
     return Submission(
         items=[
-            SubmittedItem(completion_id=UUID(public_id), rank=rank, unrankable_reason=reason)
-            for public_id, rank, reason in zip(lease.shown, judgement.ranks, judgement.reasons, strict=True)
+            SubmittedItem(completion_id=UUID(public_id), rank=rank, unrankable_reason=reason, rating=rating)
+            for public_id, rank, reason, rating in zip(lease.shown, ranks, judgement.reasons, ratings, strict=True)
         ],
         none_acceptable=judgement.none_acceptable,
         active_seconds=judgement.active_seconds,
+        strength=strength_under(campaign.protocol, judge, judgement),
+        rationale=rationale_under(questions, judge),
     )
 
 

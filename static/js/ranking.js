@@ -121,6 +121,7 @@ function standStill() {
   if (!desk) return;
   const { work } = desk;
   isElsewhere = true;
+  ahead.forget(); // the other tab has this one too
   desk.draft.save();
   leave();
   const notice = document.getElementById("elsewhere").content.cloneNode(true);
@@ -141,6 +142,8 @@ next.addEventListener("htmx:error", () => {
 outbox.addEventListener("sent", () => (desk ? askAhead() : askForNext()));
 document.querySelector("[data-recent]").addEventListener("click", showRecent);
 document.querySelector("[data-compare]").addEventListener("click", () => desk?.comparing.open());
+window.addEventListener("pagehide", () => ahead.release());
+window.addEventListener("pageshow", ({ persisted }) => persisted && askAhead());
 document.addEventListener("htmx:after:swap", arrive);
 document.addEventListener("htmx:after:settle", arrive);
 showOutbox(outbox, document.getElementById("outbox"), document.getElementById("outbox-state"));

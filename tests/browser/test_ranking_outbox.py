@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from annotation.models import Lease, Ranking
 from annotation.services import add_member
+from annotation.states import LeaseState
 from tests.browser.cast import Cast, make_cast
 from tests.browser.conftest import SignIn
 from tests.browser.desk import (
@@ -23,6 +24,7 @@ from tests.browser.desk import (
     wait_for_next,
     wait_until,
 )
+from tests.processes import eventually
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Route
@@ -78,6 +80,23 @@ def test_a_whole_campaign_is_worked_through_from_ahead(
     assert "Nothing is left for you" in page.locator(".messages").inner_text()
     assert Lease.objects.filter(state="submitted").count() == 3
     assert complaints == []
+
+
+@pytest.mark.parametrize("is_closed", [True, False], ids=["closed", "left"])
+def test_a_page_that_goes_gives_back_the_task_that_nobody_saw(
+    is_closed: bool, page: Page, live_server: object, cast: Cast, sign_in: SignIn
+) -> None:
+    shown = start(page, live_server, cast, sign_in)
+    wait_for_ahead(page)
+
+    if is_closed:
+        page.close()
+    else:
+        page.goto(f"{live_server}{reverse('annotation:work')}")
+
+    assert eventually(lambda: Lease.objects.exclude(pk=shown.pk).get().state == LeaseState.RELEASED)
+    shown.refresh_from_db()
+    assert shown.state == LeaseState.ACTIVE
 
 
 def test_offline_a_ranking_waits_and_is_sent_once(page: Page, live_server: object, cast: Cast, sign_in: SignIn) -> None:

@@ -32,6 +32,13 @@ export class Ahead {
     this.ready = null;
   }
 
+  // The page goes: others need not wait until the task runs out.
+  release() {
+    if (!this.ready) return;
+    post(this.ready.dataset.release, this.token, "", { keepalive: true, redirect: "manual" }).catch(() => {});
+    this.ready = null;
+  }
+
   // The next task as an element, or null.
   async take() {
     if (!this.ready) await this.asking;

@@ -19,8 +19,9 @@ export function fillForm(form, body) {
   }
 }
 
-export function post(url, token, body) {
+export function post(url, token, body, options) {
   return fetch(url, {
+    ...options,
     method: "POST",
     headers: { "X-CSRFToken": token, "Content-Type": "application/x-www-form-urlencoded" },
     body,

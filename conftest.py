@@ -56,6 +56,11 @@ def pytest_collection(session: pytest.Session) -> None:
     _collecting.enter_context(loading())
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slow tests first: none keeps one worker busy at the end, while the others have nothing left."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     _collecting.close()
 

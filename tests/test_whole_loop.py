@@ -52,6 +52,7 @@ def turn(transactional_db: None, tmp_path: Path) -> Turn:
         return run_turn(SPEC, people, Progress(num_phases=8, out=io.StringIO()))
 
 
+@pytest.mark.slow
 def test_one_turn_ends_with_the_new_checkpoints_answers_in_the_queue(turn: Turn) -> None:
     summary = summarise(turn, seed=3, seconds=60, peak_rss_mib=500)
 

@@ -89,6 +89,7 @@ def assert_finished_once(run: Run, *, attempt: int) -> None:
     assert processes_of(WorkerRunDirectory(run).path) == []
 
 
+@pytest.mark.slow
 def test_killed_worker_takes_its_trainer_along_and_the_run_is_finished_once(
     start_run: StartRun, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +122,7 @@ def test_killed_trainer_is_started_again_by_its_worker_and_the_run_is_finished_o
     assert_finished_once(run, attempt=2)
 
 
+@pytest.mark.slow
 def test_worker_that_is_shut_down_hands_its_run_back_at_no_cost(start_run: StartRun, start_worker: StartWorker) -> None:
     run = start_run(steps=30, step_seconds=0.15)
     worker = start_worker()

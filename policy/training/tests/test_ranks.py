@@ -100,6 +100,7 @@ def a_rank(index: int, port: int, folder: str) -> None:
     os._exit(0)
 
 
+@pytest.mark.slow
 def test_two_ranks_come_to_the_numbers_of_one(tmp_path: Path) -> None:
     alone, together = tmp_path / "alone", tmp_path / "together"
     alone.mkdir()

@@ -176,6 +176,7 @@ def launched(path: Path, launcher: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_two_processes_of_a_run_leave_what_one_leaves(ppo_run: Callable[..., Path]) -> None:
     alone, together = ppo_run("alone", steps=3), ppo_run("together", steps=3)
     expected = carry_out(alone)
@@ -196,6 +197,7 @@ def test_two_processes_of_a_run_leave_what_one_leaves(ppo_run: Callable[..., Pat
     ]
 
 
+@pytest.mark.slow
 def test_sharded_processes_go_on_from_a_checkpoint_of_one_and_leave_the_files_that_it_leaves(
     ppo_run: Callable[..., Path],
 ) -> None:
@@ -228,6 +230,7 @@ def test_sharded_layers_with_adapters_are_refused() -> None:
     assert refusal.value.code == "sharded_adapters"
 
 
+@pytest.mark.slow
 def test_a_kind_that_knows_no_ranks_is_the_first_processs_alone(
     make_run: Callable[..., Path], base: Path, tmp_path: Path
 ) -> None:

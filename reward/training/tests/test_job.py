@@ -96,6 +96,7 @@ def test_a_run_starts_from_the_probe_and_says_so(make_run: MakeRun, tiny: Path, 
     assert read_outcome(run)["metrics"]["rm_accuracy"] > 0.7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "more", [{}, {"probe_l2": 0.1, "heads": 2, "train_layers": 1, "objective": {"reliability": "agreement"}}]
 )

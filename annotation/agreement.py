@@ -8,16 +8,22 @@ answers were created.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import krippendorff
 import numpy as np
 
 DOMAIN = (-1, 0, 1)
-Votes = Mapping[int, int]
-"""labeler -> outcome, of one unit."""
+Ints = np.ndarray[Any, np.dtype[np.int64]]
+
+
+class Counts(NamedTuple):
+    """Units that are alike, counted: agreement asks only how many labelers said what of each."""
+
+    values: Ints
+    """[N, 3] how many labelers said −1, 0 and 1."""
+    times: Ints
+    """[N] how many units are so."""
 
 
 class Agreement(NamedTuple):
@@ -33,27 +39,28 @@ class Agreement(NamedTuple):
     """Mean over two labelers' values of the same unit: share that are equal, ties included."""
 
 
-def agreement_of(units: Iterable[Votes]) -> Agreement:
+def agreement_of(counts: Counts) -> Agreement:
     """Return all measures for a set of units; those with fewer than two values take no part."""
-    judged = [votes for votes in units if len(votes) >= 2]
-    counts = np.array([[sum(v == value for v in votes.values()) for value in DOMAIN] for votes in judged], dtype=int)
+    is_judged = counts.values.sum(axis=1) >= 2
+    values, times = counts.values[is_judged], counts.times[is_judged]
     agreed, compared = 0, 0
-    for votes in judged:
-        for labeler, value in votes.items():
-            others = majority(v for other, v in votes.items() if other != labeler)
-            if value and others:
-                compared += 1
-                agreed += value == others
+    for side in (0, 2):
+        others = values.copy()
+        others[:, side] -= 1
+        said, weight = preferred(others), times * values[:, side]
+        compared += int(weight[said != 0].sum())
+        agreed += int(weight[said == DOMAIN[side]].sum())
+    units = values.repeat(times, axis=0)
     return Agreement(
-        alpha=alpha(counts),
-        num_pairs=len(judged),
+        alpha=alpha(units),
+        num_pairs=len(units),
         leave_one_out=agreed / compared if compared else None,
         num_leave_one_out=compared,
-        same=same(counts),
+        same=same(units),
     )
 
 
-def alpha(counts: np.ndarray) -> float | None:
+def alpha(counts: Ints) -> float | None:
     """Krippendorff's alpha (2011, ordinal metric).
 
     Args:
@@ -64,7 +71,7 @@ def alpha(counts: np.ndarray) -> float | None:
     return float(krippendorff.alpha(value_counts=counts, value_domain=DOMAIN, level_of_measurement="ordinal"))
 
 
-def same(counts: np.ndarray) -> float | None:
+def same(counts: Ints) -> float | None:
     """Share of equal values among all couples of values of the same unit, each couple counted once."""
     if len(counts) == 0:
         return None
@@ -72,9 +79,8 @@ def same(counts: np.ndarray) -> float | None:
     return float((counts * (counts - 1)).sum() / (totals * (totals - 1)).sum())
 
 
-def majority(values: Iterable[int]) -> int | None:
-    """The value that occurs most often; None where two share the first place or there is none."""
-    ordered = Counter(values).most_common(2)
-    if not ordered or (len(ordered) == 2 and ordered[0][1] == ordered[1][1]):
-        return None
-    return ordered[0][0]
+def preferred(values: Ints) -> Ints:
+    """What most said: [N] 1 or −1, or 0 where that is a tie, nothing, or shared, of [N, 3] numbers of values."""
+    ordered = np.sort(values, axis=1)
+    is_single = ordered[:, 2] > ordered[:, 1]
+    return np.where(is_single, np.array(DOMAIN)[values.argmax(axis=1)], 0)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container
-from statistics import median
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
+import numpy as np
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import Aggregate, Count, Func, IntegerField, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models import Aggregate, Count, FloatField, Func, IntegerField, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 
 from accounts.models import User
 from annotation.access import campaigns_worked_by, id_of
-from annotation.agreement import Agreement, agreement_of, majority
+from annotation.agreement import Agreement, agreement_of, preferred
 from annotation.models import (
     Campaign,
     Completion,
@@ -28,15 +28,21 @@ from annotation.models import (
     Task,
     TaskRole,
 )
-from annotation.pairs import counted_rankings, current_rankings, pairs_of
+from annotation.pairs import counted_rankings, current_rankings
 from annotation.querysets import for_reader
 from annotation.states import LeaseState
-
-Unit = tuple[int, int, int]
-"""Task, first answer, second answer (primary keys)."""
+from annotation.votes import others_by_labeler, unit_counts
 
 MAX_COUNTED = 1000
 """Tasks that wait for a labeler are counted so far."""
+
+
+class Median(Aggregate):
+    """The median of what is not null; of an even number, the mean of the two in the middle."""
+
+    function = "percentile_cont"
+    template = "%(function)s(0.5) WITHIN GROUP (ORDER BY %(expressions)s)"
+    output_field = FloatField()
 
 
 class Progress(NamedTuple):
@@ -104,25 +110,12 @@ def campaign_progress(campaign: Campaign, *, purpose: str | None = None) -> Prog
     )
 
 
-def pair_votes(campaign: Campaign, *, split: str | None = None) -> dict[Unit, dict[int, int]]:
-    """What was said of each pair: unit -> labeler -> outcome."""
+def agreement(campaign: Campaign, *, split: str | None = None) -> Agreement:
+    """How far the campaign's labelers agree on the pairs that they judged; see `annotation.agreement`."""
     rankings = counted_rankings(campaign)
     if split is not None:
         rankings = rankings.filter(task__prompt__split=split)
-    return _votes(rankings)
-
-
-def _votes(rankings: QuerySet[Ranking]) -> dict[Unit, dict[int, int]]:
-    votes: dict[Unit, dict[int, int]] = defaultdict(dict)
-    for ranking in rankings.prefetch_related("items").order_by("pk"):
-        for first, second, outcome in pairs_of(ranking):
-            votes[ranking.task_id, first, second][ranking.labeler_id] = outcome
-    return votes
-
-
-def agreement(campaign: Campaign, *, split: str | None = None) -> Agreement:
-    """How far the campaign's labelers agree on the pairs that they judged; see `annotation.agreement`."""
-    return agreement_of(pair_votes(campaign, split=split).values())
+    return agreement_of(unit_counts(rankings))
 
 
 class WithAndWithout(NamedTuple):
@@ -134,9 +127,9 @@ class WithAndWithout(NamedTuple):
 
 def agreement_with_and_without(campaign: Campaign, labeler: Labeler) -> WithAndWithout:
     """What a labeler does to the campaign's agreement, whether they are set aside or not."""
-    votes = _votes(current_rankings(campaign).filter(Q(pk__in=counted_rankings(campaign)) | Q(labeler=labeler)))
-    others = [{who: said for who, said in unit.items() if who != labeler.pk} for unit in votes.values()]
-    return WithAndWithout(agreement_of(votes.values()), agreement_of(others))
+    counted = counted_rankings(campaign)
+    both = current_rankings(campaign).filter(Q(pk__in=counted) | Q(labeler=labeler))
+    return WithAndWithout(agreement_of(unit_counts(both)), agreement_of(unit_counts(counted.exclude(labeler=labeler))))
 
 
 def labeler_stats(campaign: Campaign) -> list[LabelerStats]:
@@ -146,24 +139,20 @@ def labeler_stats(campaign: Campaign) -> list[LabelerStats]:
     """
     rankings = current_rankings(campaign)
     aside = {row.labeler_id: row for row in Exclusion.objects.in_force().filter(campaign=campaign)}
-    seconds: dict[int, list[float]] = defaultdict(list)
-    num_rankings: dict[int, int] = defaultdict(int)
-    for labeler_id, active in rankings.values_list("labeler", "active_seconds"):
-        num_rankings[labeler_id] += 1
-        if active is not None:
-            seconds[labeler_id].append(active)
+    ranked = rankings.order_by().values("labeler").annotate(num=Count("pk"), seconds=Median("active_seconds"))
+    done = {row["labeler"]: row for row in ranked}
     skips = Lease.objects.filter(task__campaign=campaign, state=LeaseState.SKIPPED).order_by()
     num_skipped = dict(skips.values_list("labeler").annotate(Count("pk")))
-    agreed = _agreed_with_others(_votes(rankings), aside.keys())
+    agreed = _agreed_with_others(rankings, aside.keys())
     stats = []
-    for labeler in Labeler.objects.filter(pk__in={*num_rankings, *num_skipped}).order_by("name", "pk"):
+    for labeler in Labeler.objects.filter(pk__in={*done, *num_skipped}).order_by("name", "pk"):
         num_agreed, num_compared = agreed.get(labeler.pk, (0, 0))
         stats.append(
             LabelerStats(
                 labeler=labeler,
-                num_rankings=num_rankings[labeler.pk],
+                num_rankings=done[labeler.pk]["num"] if labeler.pk in done else 0,
                 num_skipped=num_skipped.get(labeler.pk, 0),
-                median_seconds=median(seconds[labeler.pk]) if seconds[labeler.pk] else None,
+                median_seconds=done[labeler.pk]["seconds"] if labeler.pk in done else None,
                 agreement=num_agreed / num_compared if num_compared else None,
                 num_compared=num_compared,
                 exclusion=aside.get(labeler.pk),
@@ -172,15 +161,15 @@ def labeler_stats(campaign: Campaign) -> list[LabelerStats]:
     return stats
 
 
-def _agreed_with_others(votes: dict[Unit, dict[int, int]], aside: Container[int]) -> dict[int, tuple[int, int]]:
+def _agreed_with_others(rankings: QuerySet[Ranking], aside: Collection[int]) -> dict[int, tuple[int, int]]:
     """labeler -> (agreed, compared), where they and the majority of the others who count have a preference."""
+    labelers, outcomes, others = others_by_labeler(rankings, aside)
+    said = preferred(others.values)
+    is_compared = (said != 0) & (outcomes != 0)
     found: dict[int, tuple[int, int]] = {}
-    for said in votes.values():
-        for labeler, value in said.items():
-            others = majority(v for other, v in said.items() if other != labeler and other not in aside)
-            if value and others:
-                num_agreed, num_compared = found.get(labeler, (0, 0))
-                found[labeler] = (num_agreed + (value == others), num_compared + 1)
+    for labeler in np.unique(labelers).tolist():
+        mine = is_compared & (labelers == labeler)
+        found[labeler] = (int(others.times[mine & (said == outcomes)].sum()), int(others.times[mine].sum()))
     return found
 
 

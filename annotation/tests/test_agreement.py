@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotation.agreement import agreement_of, alpha, majority
+from annotation.agreement import agreement_of, alpha, preferred
 from annotation.models import Campaign
 from annotation.pairs import ranking_pairs
 from annotation.queries import agreement, labeler_stats
 from annotation.services import import_jsonl
+from annotation.tests.voting import counts_of
 from tests.cast import Cast, make_task, rank_task
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -38,29 +39,29 @@ def test_a_ranking_is_read_as_pairs_and_what_nobody_ranked_is_missing() -> None:
 def test_alpha_by_hand() -> None:
     # Four units of two values: (1,1), (1,1), (-1,-1), (1,-1); n = 8 values, of which five are 1 and three are -1.
     # With two values in use the ordinal metric has one distance, so alpha = 1 - (n-1) * o / (n_1 * n_-1) = 1 - 7*1/15.
-    units = [{1: 1, 2: 1}, {1: 1, 2: 1}, {1: -1, 2: -1}, {1: 1, 2: -1}]
+    units = [(1, 1), (1, 1), (-1, -1), (1, -1)]
 
-    assert agreement_of(units).alpha == pytest.approx(8 / 15)
+    assert agreement_of(counts_of(units)).alpha == pytest.approx(8 / 15)
 
 
 def test_ordinal_alpha_by_hand_forgives_a_tie_more_than_a_turned_preference() -> None:
     # Values -1, 0, 1 with n = (2, 2, 2). Ordinal distance^2: (sum of n from c to k, minus half of both ends)^2:
     # -1 to 0: (4-2)^2 = 4, 0 to 1: 4, -1 to 1: (6-2)^2 = 16. Units (-1,0), (0,1), (1,-1):
     # observed = 2*(4 + 4 + 16) / 6 = 8, expected = 2*(4*4 + 4*4 + 4*16) / (6*5) = 6.4, alpha = 1 - 8/6.4.
-    units = [{1: -1, 2: 0}, {1: 0, 2: 1}, {1: 1, 2: -1}]
+    units = [(-1, 0), (0, 1), (1, -1)]
 
-    assert agreement_of(units).alpha == pytest.approx(-0.25)
+    assert agreement_of(counts_of(units)).alpha == pytest.approx(-0.25)
 
 
-@pytest.mark.parametrize("units", [[], [{1: 1}], [{1: 1, 2: 1}, {1: 1, 2: 1}]])
-def test_alpha_is_unknown_where_nothing_can_disagree(units: list[dict[int, int]]) -> None:
-    assert agreement_of(units).alpha is None
+@pytest.mark.parametrize("units", [[], [(1,)], [(1, 1), (1, 1)]])
+def test_alpha_is_unknown_where_nothing_can_disagree(units: list[tuple[int, ...]]) -> None:
+    assert agreement_of(counts_of(units)).alpha is None
 
 
 def test_one_against_the_majority_of_the_others_by_hand() -> None:
     # Three say 1, 1, -1: the first two face a split (1, -1) and are passed over, the third faces (1, 1), disagrees.
     # Three say 1, 1, -1: the first two face a split (1, -1) and are passed over, the third disagrees with (1, 1).
-    found = agreement_of([{1: 1, 2: 1, 3: -1}, {1: 1, 2: 1, 3: 1}, {1: 0, 2: 1, 3: 1}])
+    found = agreement_of(counts_of([(1, 1, -1), (1, 1, 1), (0, 1, 1)]))
 
     assert (found.leave_one_out, found.num_leave_one_out) == (3 / 4, 4)
     # Equal couples: one of three, three of three, one of three.
@@ -68,11 +69,10 @@ def test_one_against_the_majority_of_the_others_by_hand() -> None:
     assert found.num_pairs == 3
 
 
-def test_majority_needs_a_single_winner() -> None:
-    assert majority([1, 1, -1]) == 1
-    assert majority([1, -1]) is None
-    assert majority([]) is None
-    assert majority([0]) == 0
+def test_a_preference_of_most_needs_a_single_winner() -> None:
+    said = counts_of([(1, 1, -1), (1, -1), (), (0,), (-1, 0, -1), (1, 0)])
+
+    assert preferred(said.values).tolist() == [1, 0, 0, 0, -1, 0]
 
 
 @given(st.lists(st.lists(st.sampled_from([-1, 0, 1]), min_size=2, max_size=5), min_size=1, max_size=12))

@@ -19,6 +19,7 @@ from annotation.public_sets import READERS, Reading
 from annotation.public_sets.ukp_convarg1 import strict_preferences
 from annotation.queries import agreement
 from annotation.services import import_jsonl
+from annotation.tests.voting import counts_of
 from tests.cast import Cast
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -74,7 +75,7 @@ def test_pandalm_has_the_published_agreement() -> None:
     want, (reading, lines) = expected("pandalm"), read("pandalm", "pandalm_testset")
 
     said = list(votes(lines))
-    found = agreement_of([dict(enumerate(unit.values())) for unit in said])
+    found = agreement_of(counts_of(unit.values() for unit in said))
 
     assert (reading.num_rows, len(lines), reading.left_out) == (want["n"], want["n"], {})
     assert reading.repaired == {"true or false read as that word": 6, "empty answer kept as one": 54}
@@ -104,11 +105,11 @@ def test_ukp_has_the_low_agreement_that_crowds_have() -> None:
 
     said = list(votes(lines))
     words = [value for unit in said for value in unit.values()]
-    numbers = {name: n for n, name in enumerate({labeler for unit in said for labeler in unit})}
-    found = agreement_of([{numbers[name]: value for name, value in unit.items()} for unit in said])
+    labelers = {labeler for unit in said for labeler in unit}
+    found = agreement_of(counts_of(unit.values() for unit in said))
 
     assert (len(lines), reading.left_out, reading.repaired) == (want["n_pairs"], {}, {})
-    assert (len(words), len(numbers)) == (want["n_labels"], want["workers"])
+    assert (len(words), len(labelers)) == (want["n_labels"], want["workers"])
     assert words.count(0) / len(words) == pytest.approx(want["tie_share"], abs=PRINTED)
     assert found.alpha == pytest.approx(want["alpha_ordinal"], abs=PRINTED)
     assert found.same == pytest.approx(want["pair_agree"], abs=PRINTED)

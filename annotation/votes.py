@@ -7,7 +7,6 @@ unit.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 import numpy as np
 from django.core.exceptions import EmptyResultSet
@@ -26,25 +25,21 @@ VOTES = """
     WHERE ranking.id IN ({rankings}) AND first.rank IS NOT NULL AND second.rank IS NOT NULL
       AND NOT (ranking.protocol = %s AND first.rank = second.rank)
 """
+UNIT = """
+    SELECT task_id, first_id, second_id, count(*) FILTER (WHERE outcome = -1) AS worse,
+           count(*) FILTER (WHERE outcome = 0) AS equal, count(*) FILTER (WHERE outcome = 1) AS better
+    FROM vote
+    WHERE labeler_id <> ALL(%s)
+    GROUP BY task_id, first_id, second_id
+"""
 UNITS = """
+    WITH vote AS ({votes}), unit AS ({unit})
     SELECT worse, equal, better, count(*)
-    FROM (
-        SELECT count(*) FILTER (WHERE outcome = -1) AS worse, count(*) FILTER (WHERE outcome = 0) AS equal,
-               count(*) FILTER (WHERE outcome = 1) AS better
-        FROM ({votes}) vote
-        GROUP BY task_id, first_id, second_id
-    ) unit
+    FROM unit
     GROUP BY worse, equal, better
 """
 BY_LABELER = """
-    WITH vote AS ({votes}), unit AS (
-        SELECT task_id, first_id, second_id,
-               count(*) FILTER (WHERE outcome = -1) AS worse, count(*) FILTER (WHERE outcome = 0) AS equal,
-               count(*) FILTER (WHERE outcome = 1) AS better
-        FROM vote
-        WHERE labeler_id <> ALL(%s)
-        GROUP BY task_id, first_id, second_id
-    )
+    WITH vote AS ({votes}), unit AS ({unit})
     SELECT labeler_id, outcome, worse, equal, better, count(*)
     FROM vote JOIN unit USING (task_id, first_id, second_id)
     GROUP BY labeler_id, outcome, worse, equal, better
@@ -53,7 +48,7 @@ BY_LABELER = """
 
 def unit_counts(rankings: QuerySet[Ranking]) -> Counts:
     """How many units have so many votes of each value."""
-    found = _fetch(UNITS, rankings, width=4)
+    found = _fetch(UNITS, rankings, (), width=4)
     return Counts(found[:, :3], found[:, 3])
 
 
@@ -66,19 +61,20 @@ def others_by_labeler(rankings: QuerySet[Ranking], aside: Collection[int]) -> tu
     Returns:
         Labelers [N], their outcomes [N], and how many of their votes stand beside so many of others of each value.
     """
-    found = _fetch(BY_LABELER, rankings, list(aside), width=6)
+    found = _fetch(BY_LABELER, rankings, aside, width=6)
     labelers, outcomes, counts = found[:, 0], found[:, 1], found[:, 2:5]
     rows = np.flatnonzero(~np.isin(labelers, list(aside)))
     counts[rows, outcomes[rows] + 1] -= 1
     return labelers, outcomes, Counts(counts, found[:, 5])
 
 
-def _fetch(sql: str, rankings: QuerySet[Ranking], *params: Any, width: int) -> Ints:
-    """[rows, width]."""
+def _fetch(sql: str, rankings: QuerySet[Ranking], aside: Collection[int], *, width: int) -> Ints:
+    """[rows, width]; units have no votes of those who are aside."""
     try:
         chosen, chosen_params = rankings.order_by().values("pk").query.sql_with_params()
     except EmptyResultSet:
         return np.zeros((0, width), dtype=np.int64)
     with connection.cursor() as cursor:
-        cursor.execute(sql.format(votes=VOTES.format(rankings=chosen)), [*chosen_params, Protocol.BEST, *params])
+        whole = sql.format(votes=VOTES.format(rankings=chosen), unit=UNIT)
+        cursor.execute(whole, [*chosen_params, Protocol.BEST, list(aside)])
         return np.array(cursor.fetchall(), dtype=np.int64).reshape(-1, width)

@@ -40,6 +40,14 @@ for wheel in benchmarks/wheels/*.whl; do
 done
 export PYTHONPATH="$extra${PYTHONPATH:+:$PYTHONPATH}"
 
+# TRL 1.12, the last with PPO, must not stand in the way of the one that the losses are measured against.
+if [ -z "${TRL_PPO_PYTHON:-}" ] && "$PYTHON" -m pip install --quiet --no-index --no-deps --target "$extra/ppo" \
+    benchmarks/wheels/ppo/*.whl 2>/dev/null; then
+    printf '#!/bin/sh\nPYTHONPATH="%s/ppo:$PYTHONPATH" exec "%s" "$@"\n' "$extra" "$(command -v "$PYTHON")" >"$extra/trl-ppo-python"
+    chmod +x "$extra/trl-ppo-python"
+    export TRL_PPO_PYTHON=$extra/trl-ppo-python
+fi
+
 "$PYTHON" gpu_ops/cpp/build.py
 
 test_losses() {

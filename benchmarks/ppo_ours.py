@@ -71,7 +71,10 @@ def run(
     model: Any = plain.to(work.device)
     config = recipe(work, every_epoch=every_epoch)
     critic = critic_like_policy(model) if value_network == "separate" else None
-    policy = Policy(model, autocast=work.bfloat16, critic=critic, lora=LoRAConfig(rank=lora_rank), seed=work.seed)
+    policy = Policy(
+        model, autocast=work.bfloat16, sampler_dtype=torch.bfloat16 if work.bfloat16 else None, critic=critic,
+        lora=LoRAConfig(rank=lora_rank), seed=work.seed,
+    )  # fmt: skip
     if work.device == "cpu":
         policy.map_reference(folder)
     told = list(

@@ -28,7 +28,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.flops import peak_flops, step_flops
-from benchmarks.ppo_work import Told, Work, build, run_side, run_trl, typical
+from benchmarks.ppo_work import Told, Work, build, run_if_it_can, run_trl, typical
 
 OURS: dict[str, dict[str, Any]] = {
     "ours": {"every_epoch": True},
@@ -48,7 +48,7 @@ def measure(
 
 
 def one_round(work: Work, folder: Path, variants: Sequence[str], *, with_trl: bool) -> dict[str, dict[str, Any] | None]:
-    sides = {name: run_side("ppo_ours.py", work, folder, **OURS[name]) for name in variants}
+    sides = {name: run_if_it_can("ppo_ours.py", work, folder, **OURS[name]) for name in variants}
     found = {**sides, "trl": run_trl(work, folder) if with_trl else None}
     return {name: None if told is None else row(told, work, name) for name, told in found.items()}
 
@@ -136,6 +136,7 @@ def main() -> None:
     print(as_text(work, found), file=sys.stderr if options.json else sys.stdout)
     if options.json:
         print(json.dumps(found, indent=1))
+    sys.exit(any(found[name] is None for name in options.variants))
 
 
 if __name__ == "__main__":

@@ -84,8 +84,16 @@ def typical(values: Sequence[float]) -> float:
     return statistics.median(values[1:] or values)
 
 
+class SideFailed(SystemExit):
+    """A side's process ended without a result; who does not catch this ends with its sentence."""
+
+
 def run_side(script: str, work: Work, folder: Path, *, python: str = sys.executable, **more: Any) -> Told:
-    """One side in a process of its own."""
+    """One side in a process of its own.
+
+    Raises:
+        SideFailed: with the last line that it wrote.
+    """
     with tempfile.TemporaryDirectory() as made:
         out = Path(made, "told.json")
         given = {"work": asdict(work), "folder": str(folder), "out": str(out), **more}
@@ -94,18 +102,27 @@ def run_side(script: str, work: Work, folder: Path, *, python: str = sys.executa
         if done.returncode == 0:
             return Told(**json.loads(out.read_text()))
     reason = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit status {done.returncode}"
-    sys.exit(f"{script}: {reason}")
+    raise SideFailed(f"{script}: {reason}")
 
 
 def run_trl(work: Work, folder: Path) -> Told | None:
-    """TRL's side, by the interpreter that `TRL_PPO_PYTHON` names, else this one; None where that has no TRL 1.12.0."""
+    """TRL's side, by the interpreter that `TRL_PPO_PYTHON` names, else this one; None where it is absent or fails."""
     python = os.environ.get("TRL_PPO_PYTHON", sys.executable)
     asked = [python, "-c", "from importlib.metadata import version; print(version('trl'))"]
     found = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip() or "none"
     if found == TRL_VERSION:
-        return run_side("ppo_trl.py", work, folder, python=python)
+        return run_if_it_can("ppo_trl.py", work, folder, python=python)
     print(f"left out: TRL {TRL_VERSION}, the last with PPO ({python} has {found})", file=sys.stderr)
     return None
+
+
+def run_if_it_can(script: str, work: Work, folder: Path, **more: Any) -> Told | None:
+    """A side that fails, for want of memory perhaps, takes no other with it: None, and why on stderr."""
+    try:
+        return run_side(script, work, folder, **more)
+    except SideFailed as failed:
+        print(f"left out: {failed}", file=sys.stderr)
+        return None
 
 
 def device_name(work: Work) -> str:

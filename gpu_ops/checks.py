@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor
 
@@ -76,18 +78,53 @@ def rows(mask: Tensor | None) -> Tensor | None:
     return mask.nonzero().squeeze(1)
 
 
-def ids(ids: Tensor, rows: Tensor | None, vocabulary: int, **columns: Tensor | None) -> None:
-    """Ids lie in the vocabulary and columns (already without masked slots) are finite: one look at the device."""
-    taken = ids if rows is None else ids[rows]
-    if not taken.numel():
-        return
+class Look:
+    """Asks a device whether all is good and reads the answer later: meanwhile it goes on working.
+
+    A device that is asked at once stands still until the host has given it something to do again.
+    """
+
+    def __init__(self, good: Sequence[Tensor], sentences: Callable[[], None]) -> None:
+        """good: bool tensors; none is good. sentences: raises what is wrong."""
+        self.sentences = sentences
+        self.answer: Tensor | None = torch.stack([each.all() for each in good]).all() if good else None
+        self.ready = None
+        if self.answer is not None and self.answer.device.type == "cuda":
+            self.answer = self.answer.to("cpu", non_blocking=True)
+            self.ready = torch.cuda.Event()
+            self.ready.record()
+
+    def refuse(self) -> None:
+        """Wait for the answer, once, and raise where it is no."""
+        if self.ready is not None:
+            self.ready.synchronize()
+        if self.answer is not None and not bool(self.answer):
+            self.sentences()
+        self.answer = None
+
+
+def tokens(ids: Tensor, vocabulary: int, *, divisor: Tensor | None = None, **columns: Tensor | None) -> Look:
+    """Ids lie in the vocabulary, columns are finite, the divisor is positive; all without masked slots. [N] each."""
+    if not ids.numel():
+        return Look([], lambda: None)
     given = {name: column for name, column in columns.items() if column is not None}
-    good = [taken.min() >= 0, taken.max() < vocabulary, *(column.isfinite().all() for column in given.values())]
-    if bool(torch.stack(good).all()):
-        return
-    within("ids", taken, vocabulary, f"weight holds {vocabulary} tokens")
-    for name, column in given.items():
-        finite(name, column)
+    good = [ids >= 0, ids < vocabulary, *(column.isfinite() for column in given.values())]
+    if divisor is not None:
+        good.append((divisor > 0) & divisor.isfinite())
+
+    def sentences() -> None:
+        within("ids", ids, vocabulary, f"weight holds {vocabulary} tokens")
+        for name, column in given.items():
+            finite(name, column)
+        if divisor is not None:
+            denominator(divisor)
+
+    return Look(good, sentences)
+
+
+def finite_later(name: str, values: Tensor) -> Look:
+    """As `finite`, asked now and answered later."""
+    return Look([values.isfinite()], lambda: finite(name, values))
 
 
 def projection(

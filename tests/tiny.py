@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+DEVICE = os.environ.get("TEST_DEVICE", "cpu")
+"""What run directories of tests name as their device; `benchmarks/gpu.sh runs` says cuda."""
 
 SENTENCES = (
     "The plumb line hangs still and shows what is upright.",

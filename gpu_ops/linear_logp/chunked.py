@@ -10,14 +10,19 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from gpu_ops import checks
 from gpu_ops.linear_logp.reference import scatter
 from gpu_ops.projection import Projection
 from gpu_ops.rows import Measured, Upstream
 
 
-def forward(hidden: Tensor, ids: Tensor, rows: Tensor | None, projection: Projection) -> Measured:
-    """[T] each, 0 where masked. rows: [N] int64 the tokens that take part, None for all."""
-    tokens = ids if rows is None else ids[rows]
+def forward(hidden: Tensor, tokens: Tensor, rows: Tensor | None, projection: Projection, look: checks.Look) -> Measured:
+    """[T] each, 0 where masked.
+
+    Args:
+        tokens: [N] ids of the tokens that take part. rows: [N] int64 which those are, None for all.
+        look: at the ids, which is answered while the device makes the first logits.
+    """
     measured = Measured(
         *(
             torch.empty(tokens.shape, dtype=projection.accumulation_dtype, device=hidden.device)
@@ -27,6 +32,7 @@ def forward(hidden: Tensor, ids: Tensor, rows: Tensor | None, projection: Projec
     with projection.precision():
         for chunk in projection.chunks(tokens.shape[0]):
             logits = projection.logits(projection.take(hidden, rows, chunk))
+            look.refuse()
             here = projection.kernels.measure(logits, tokens[chunk], projection.softmax)
             for into, values in zip(measured, here, strict=True):
                 into[chunk] = values

@@ -25,9 +25,10 @@ def linear_logp(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """logp, entropy, lse, and what the backward needs of the softmax: peak and log_sum. [T] each, 0 where masked."""
     rows = checks.rows(mask)
-    checks.ids(ids, rows, weight.shape[0])
+    tokens = ids if rows is None else ids[rows]
+    look = checks.tokens(tokens, weight.shape[0])
     projection = Projection.of(hidden, weight, Softmax(temperature, softcap), gemm_dtype)
-    measured = chunked.forward(hidden, ids, rows, projection)
+    measured = chunked.forward(hidden, tokens, rows, projection, look)
     checks.finite("logp (so hidden or weight)", measured.logp)
     return measured.logp, measured.entropy, measured.peak + measured.log_sum, measured.peak, measured.log_sum
 

@@ -49,7 +49,7 @@ def linear_logp(
     want: tuple[str, ...],
 ) -> LinearLogp:
     num_tokens, rows = hidden.shape[0], checks.rows(mask)
-    checks.ids(ids, rows, weight.shape[0])
+    checks.tokens(ids if rows is None else ids[rows], weight.shape[0]).refuse()
     if rows is not None:
         hidden, ids = hidden.index_select(0, rows), ids[rows]
     logits, log_p = log_probabilities(hidden, weight, temperature, softcap)

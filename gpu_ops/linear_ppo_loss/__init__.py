@@ -51,7 +51,8 @@ def linear_ppo_loss(
         entropy_coef: weight of the entropy bonus. kl_coef, kl_kind: weight and estimator of KL as a loss.
         denominator: what the sum is divided by: the token count of the whole optimizer step, over micro-batches and
             ranks, so that accumulation changes nothing. Not looked at where no token takes part.
-        loss_scale: a further factor.
+        loss_scale: a further factor. Float16 needs one: the gradients of logits are rounded in the forward pass, where
+            a GradScaler's factor has not come yet, and below 6e-8 they are 0.
 
     Returns:
         LinearPPO; metrics are SUMS over tokens, so that they add up over micro-batches.
@@ -82,7 +83,8 @@ def linear_ppo_loss(
     divisor = torch.as_tensor(denominator, dtype=dtype, device=hidden.device).detach()
     if dispatch.is_reference(hidden.device.type):
         rows = checks.rows(mask)
-        tokens = op.take_part(ids, old_logp, advantages.detach(), ref_logp, rows, weight.shape[0], dtype)
+        tokens = op.take_part(ids, old_logp, advantages.detach(), ref_logp, rows, dtype)
+        op.look_at(tokens, weight.shape[0], divisor).refuse()
         scale = op.scale_of(tokens, divisor, loss_scale, dtype)
         return reference.linear_ppo_loss(
             hidden, weight, rows, tokens, objective, temperature=temperature, softcap=softcap, scale=scale

@@ -17,8 +17,11 @@ from torch import Tensor
 from gpu_ops.objective import KL_KINDS, LOG_RATIO_LIMIT, Objective
 from gpu_ops.rows import Measured, PPOGradient, PPOTokens, Softmax, Upstream
 
-BLOCK = 4096
-NUM_WARPS = 16
+BLOCK = 16384
+"""Columns in hand at a time: on an H100 a fifth faster than 4096 at a vocabulary of 49,152, a twentieth at 128,256."""
+
+COLUMNS_OF_A_WARP = 512
+SCALED_BLOCK = 4096
 LIMIT = tl.constexpr(LOG_RATIO_LIMIT)
 
 
@@ -249,6 +252,13 @@ def _ppo_kernel(  # type: ignore[no-untyped-def]
     _slope(row, into + c * V, token, temperature, softcap, entropy, peak, log_sum, grad, bonus, 0.0, CAPPED, V, BLOCK)
 
 
+@triton.jit
+def _scaled_kernel(values, into, factor, count, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    value = tl.load(values + at, mask=at < count, other=0.0) * tl.load(factor)
+    tl.store(into + at, value.to(into.dtype.element_ty), mask=at < count)
+
+
 def measure(logits: Tensor, ids: Tensor, softmax: Softmax) -> Measured:
     measured = Measured(*(logits.new_empty(logits.shape[0]) for _ in Measured._fields))
     _measure_kernel[(logits.shape[0],)](
@@ -302,16 +312,30 @@ def ppo(
     return PPOGradient(logp, entropy, grad_logp, into)
 
 
+def scaled(values: Tensor, factor: Tensor, dtype: torch.dtype) -> Tensor:
+    """values * factor, a scalar on the same device, rounded to dtype: all is read once and written once.
+
+    PyTorch's product of float32 into bfloat16 takes more than twice as long.
+    """
+    into = torch.empty_like(values, dtype=dtype)
+    flat = values.contiguous().view(-1)
+    _scaled_kernel[(triton.cdiv(flat.numel(), SCALED_BLOCK),)](
+        flat, into, factor.to(torch.float32), flat.numel(), BLOCK=SCALED_BLOCK, num_warps=8
+    )
+    return into
+
+
 def _scalars(softmax: Softmax) -> tuple[float, float]:
     return softmax.temperature, softmax.softcap or 0.0
 
 
 def _shape(logits: Tensor, softmax: Softmax) -> dict[str, Any]:
+    block = min(BLOCK, triton.next_power_of_2(logits.shape[1]))
     return {
         "CAPPED": softmax.softcap is not None,
         "V": logits.shape[1],
-        "BLOCK": min(BLOCK, triton.next_power_of_2(logits.shape[1])),
-        "num_warps": NUM_WARPS,
+        "BLOCK": block,
+        "num_warps": max(4, block // COLUMNS_OF_A_WARP),
     }
 
 

@@ -51,7 +51,13 @@ def use_grouped_attention(model: nn.Module) -> None:
 
 
 class KVCache:
-    """Keys and values of `length` positions so far, in memory taken once; has the method that decoder layers call."""
+    """Keys and values of `length` positions so far, in memory taken once; has the method that decoder layers call.
+
+    With `place`, [1] int64, one position at a time is written where it says and all of the memory is returned: shapes
+    never change and the host is not asked, as a CUDA graph needs it.
+    """
+
+    place: Tensor | None = None
 
     def __init__(self, config: Any, *, rows: int, positions: int, dtype: torch.dtype, device: torch.device) -> None:
         size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
@@ -62,6 +68,10 @@ class KVCache:
 
     def update(self, key: Tensor, value: Tensor, layer: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         """Append [B, G, Q, E] to a layer and return all it has; `advance` once every layer has been through."""
+        if self.place is not None:
+            for kept, new in ((self.keys, key), (self.values, value)):
+                kept[layer].index_copy_(2, self.place, new)
+            return self.keys[layer], self.values[layer]
         end = self.length + key.shape[2]
         self.keys[layer][:, :, self.length : end] = key
         self.values[layer][:, :, self.length : end] = value

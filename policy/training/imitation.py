@@ -45,7 +45,9 @@ class Imitation:
         tokens, total = int(rollout.mask.sum()), 0.0
         for rows in ranks.share_passes(torch.arange(len(drawn)).split(self.micro_batch_size)):
             batch = make_micro_batch(policy, rollout, rows)
-            logp = linear_logp(response_states(policy, batch), policy.head, batch.targets, temperature=1.0).logp
+            states = response_states(policy, batch)
+            with policy.casting(states):
+                logp = linear_logp(states, policy.head, batch.targets, temperature=1.0).logp
             loss = -logp.sum() / tokens
             (self.coefficient * loss).backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())

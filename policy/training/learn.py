@@ -152,7 +152,8 @@ def _accumulate(
         with torch.set_grad_enabled(not only_critic):
             states = response_states(policy, batch) if judged.states is None else judged.states
             check_finite(states)
-            ppo = _policy_loss(policy, states, batch, judged, credit, config, tokens)
+            with policy.casting(states):
+                ppo = _policy_loss(policy, states, batch, judged, credit, config, tokens)
         loss = ppo.loss
         if config.credit.has_critic:
             if policy.value_trunk is not None and loss.requires_grad:

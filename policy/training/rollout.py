@@ -169,7 +169,8 @@ def judge(
     # The reference first: its memory is free again before the policy keeps anything.
     for batch in batches:
         ref_states = policy.reference_top(batch.ids, batch.bottom).flatten(0, 1)[batch.states]
-        theirs = linear_logp(ref_states, policy.reference_head, batch.targets, temperature=temperature)
+        with policy.casting(ref_states):
+            theirs = linear_logp(ref_states, policy.reference_head, batch.targets, temperature=temperature)
         ref_logp[batch.rows] = unflatten(theirs.logp, batch.mask)
     policy.let_reference_go()
     for batch in batches:
@@ -179,7 +180,8 @@ def judge(
             states = flat[batch.states]
         if keep_states:
             found = found._replace(states=states)
-        ours = linear_logp(states, policy.head, batch.targets, temperature=temperature, want=("entropy",))
+        with policy.casting(states):
+            ours = linear_logp(states, policy.head, batch.targets, temperature=temperature, want=("entropy",))
         assert ours.entropy is not None
         places = batch.states if batch.ends is None else torch.cat([batch.states, batch.ends])
         told = policy.values(batch.ids, places, flat[places])

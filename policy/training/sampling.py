@@ -17,11 +17,15 @@ from torch import Tensor, nn
 
 from gpu_ops import few_rows
 from policy.training.attention import KVCache, use_grouped_attention
+from policy.training.graphs import Graph, has_fixed_steps
 from policy.training.layers import run_layers
 from policy.training.randomness import generator
 
 COMPACT_BELOW = 0.75
 """Finished rows are dropped once no more than this share is alive: each drop copies the cache."""
+
+LOOK_EVERY = 8
+"""Recorded steps between two looks at which rows are finished: a look makes the GPU wait for the host."""
 
 
 class Request(NamedTuple):
@@ -127,21 +131,46 @@ class _Batch:
         self.lengths = torch.zeros(len(requests), dtype=torch.int64, device=self.device)
         self.finished = torch.zeros(len(requests), dtype=torch.bool, device=self.device)
         self.live = torch.arange(len(requests), device=self.device)
+        self.step = torch.zeros(1, dtype=torch.int64, device=self.device)
         self.prompts = [tuple(request.prompt) for request in requests]
 
     def run(self) -> list[Answer]:
-        hidden = self._prefill()
-        for step in range(self.draw.max_new_tokens):
-            chosen = self._choose(hidden, step)
-            if step + 1 == self.draw.max_new_tokens or bool(self.finished.all()):
-                break
-            hidden = self._advance(self._compact(chosen))
+        chosen = self._choose(self._prefill())
+        if has_fixed_steps(self.model):
+            self._run_fixed(chosen)
+        else:
+            self._run_growing(chosen)
         return [
             Answer(
                 self.tokens[i, :n].tolist(), "stop" if bool(self.finished[i]) else "length", self.logp[i, :n].tolist()
             )
             for i, n in enumerate(self.lengths.tolist())
         ]
+
+    def _run_growing(self, chosen: Tensor) -> None:
+        """Each step attends to what is there, and finished rows are dropped: the fewest operations."""
+        for _ in range(1, self.draw.max_new_tokens):
+            if bool(self.finished.all()):
+                break
+            rows = self._alive()
+            if rows is not None:
+                self._keep(rows)
+                chosen = chosen[rows]
+            chosen = self._choose(self._advance(chosen))
+
+    def _run_fixed(self, chosen: Tensor) -> None:
+        """Each step attends to all of the cache's memory, so that one recorded step serves them all."""
+        self.cache.place = torch.tensor([self.cache.length], device=self.device)
+        graph = Graph(lambda token: self._choose(self._advance_fixed(token)), chosen)
+        for number in range(1, self.draw.max_new_tokens):
+            if number % LOOK_EVERY == 0:
+                if bool(self.finished.all()):
+                    break
+                rows = self._alive()
+                if rows is not None:
+                    self._keep(rows)
+                    graph.begin(graph.value[rows])
+            graph.run()
 
     def _prefill(self) -> Tensor:
         """Run each distinct prompt once; return the last hidden state of every answer's prompt, [B, D]."""
@@ -153,12 +182,15 @@ class _Batch:
         seen = torch.ones(longest, longest, dtype=torch.bool, device=self.device).tril() & real[:, None]
         # A padded position sees itself: a row that sees nothing would be NaN.
         seen = seen | torch.eye(longest, dtype=torch.bool, device=self.device)
-        total = longest + self.draw.max_new_tokens
+        # To a multiple of 8: kernels of attention on a GPU want masks of such a width.
+        total = -(-(longest + self.draw.max_new_tokens) // 8) * 8
         self.cache = KVCache(
             self.model.config, rows=len(distinct), positions=total, dtype=self.dtype, device=self.device
         )
+        self.columns = torch.arange(total, device=self.device)
         positions = (torch.arange(longest, device=self.device) - pads[:, None]).clamp(min=0)
         hidden = self._forward(ids, positions, self._additive(seen[:, None]) if int(pads.max()) else None)
+        self.cache.advance(longest)
         of = {prompt: row for row, prompt in enumerate(distinct)}
         rows = torch.tensor([of[prompt] for prompt in self.prompts], device=self.device)
         self.pads = pads[rows]
@@ -166,42 +198,52 @@ class _Batch:
             self.cache.select(rows)
         return hidden[rows]
 
-    def _choose(self, hidden: Tensor, step: int) -> Tensor:
-        """Draw the next token of every row of the cache and note it for those not finished."""
+    def _choose(self, hidden: Tensor) -> Tensor:
+        """Draw the next token of every row of the cache and note it for those not finished. Asks the host nothing."""
         logits = self.model.lm_head(hidden).float()  # type: ignore[operator]
         scaled = logits / (self.draw.temperature or 1.0)
         if self.draw.temperature == 0:
             chosen = scaled.argmax(-1)
         else:
-            chosen = pick(scaled, self.uniforms[self.live, step], top_p=self.draw.top_p)
+            chosen = pick(scaled, self.uniforms[self.live, self.step], top_p=self.draw.top_p)
         logp = scaled.gather(1, chosen[:, None]).squeeze(1) - scaled.logsumexp(-1)
-        writing = ~self.finished[self.live]
-        rows = self.live[writing]
-        self.tokens[rows, step], self.logp[rows, step] = chosen[writing], logp[writing]
-        self.lengths[rows] = step + 1
-        self.finished[rows] = chosen[writing] == self.eos_id
+        done = self.finished[self.live]
+        self.tokens[self.live, self.step] = chosen.masked_fill(done, 0)
+        self.logp[self.live, self.step] = logp.masked_fill(done, 0.0)
+        self.lengths[self.live] += ~done
+        self.finished[self.live] = done | (chosen == self.eos_id)
+        self.step += 1
         return chosen
 
-    def _compact(self, chosen: Tensor) -> Tensor:
+    def _alive(self) -> Tensor | None:
+        """The rows to go on with, where dropping the finished ones is worth it."""
         alive = ~self.finished[self.live]
-        if int(alive.sum()) > COMPACT_BELOW * len(self.live):
-            return chosen
-        rows = alive.nonzero().squeeze(1)
+        return None if int(alive.sum()) > COMPACT_BELOW * len(self.live) else alive.nonzero().squeeze(1)
+
+    def _keep(self, rows: Tensor) -> None:
         self.cache.select(rows)
         self.live, self.pads = self.live[rows], self.pads[rows]
-        return chosen[rows]
 
     def _advance(self, chosen: Tensor) -> Tensor:
         length = self.cache.length
-        seen = torch.arange(length + 1, device=self.device) >= self.pads[:, None]
-        return self._forward(chosen[:, None], (length - self.pads)[:, None], self._additive(seen[:, None, None]))
+        seen = self.columns[: length + 1] >= self.pads[:, None]
+        hidden = self._forward(chosen[:, None], (length - self.pads)[:, None], self._additive(seen[:, None, None]))
+        self.cache.advance(1)
+        return hidden
+
+    def _advance_fixed(self, chosen: Tensor) -> Tensor:
+        place = self.cache.place
+        assert place is not None
+        seen = (self.columns >= self.pads[:, None]) & (self.columns <= place)
+        hidden = self._forward(chosen[:, None], (place - self.pads)[:, None], self._additive(seen[:, None, None]))
+        place += 1
+        return hidden
 
     def _forward(self, ids: Tensor, positions: Tensor, mask: Tensor | None) -> Tensor:
         start = self.decoder.embed_tokens(ids)
         hidden = run_layers(
             self.decoder.layers, self.decoder.rotary_emb, start, positions=positions, mask=mask, cache=self.cache
         )
-        self.cache.advance(ids.shape[1])
         last: Tensor = self.decoder.norm(hidden[:, -1])
         return last
 

@@ -84,17 +84,21 @@ class Policy(nn.Module):
         weight: Tensor = self.reference["head"].weight if "head" in self.reference else self.head  # type: ignore[assignment]
         return weight
 
+    def casting(self, like: Tensor) -> AbstractContextManager[Any]:
+        """What matrix products of layers and head run in: bfloat16 operands with `autocast`."""
+        return torch.autocast(like.device.type, dtype=torch.bfloat16, enabled=self.autocast)
+
     @torch.no_grad()
     def bottom(self, ids: Tensor) -> Tensor | None:
         """What the frozen layers make of ids [B, T]: [B, T, D], once per rollout; None where nothing is frozen."""
         if self.cut is None:
             return None
-        with self._casting(ids):
+        with self.casting(ids):
             return run_layers(self._decoder.layers[: self.cut], self._rotary, self._decoder.embed_tokens(ids))
 
     def top(self, ids: Tensor, bottom: Tensor | None) -> Tensor:
         """Final hidden states [B, T, D] float32, with gradient. bottom: from `bottom(ids)`."""
-        with self._casting(ids):
+        with self.casting(ids):
             start = embed(self._decoder.embed_tokens, ids) if bottom is None else bottom
             hidden: Tensor = self._decoder.norm(run_layers(self._top_layers, self._rotary, start))
         return hidden.float()
@@ -105,7 +109,7 @@ class Policy(nn.Module):
         if self.has_adapters:
             with adapters_off(self.model):
                 return self.top(ids, bottom)
-        with self._casting(ids):
+        with self.casting(ids):
             start = self.reference["embed"](ids) if bottom is None else bottom
             hidden: Tensor = self.reference["norm"](run_layers(self.reference["layers"], self._rotary, start))  # type: ignore[arg-type]
         return hidden.float()
@@ -125,7 +129,7 @@ class Policy(nn.Module):
         states: [N, D], the policy's hidden states there, which a value trunk has no use for.
         """
         if self.value_trunk is not None:
-            with self._casting(ids):
+            with self.casting(ids):
                 states = self.value_trunk(ids).flatten(0, 1)[places].float()
         values: Tensor = self.value_head(states).squeeze(1)
         return values
@@ -230,6 +234,3 @@ class Policy(nn.Module):
     def _top_layers(self) -> nn.ModuleList:
         layers: nn.ModuleList = self._decoder.layers[self.cut or 0 :]
         return layers
-
-    def _casting(self, like: Tensor) -> AbstractContextManager[Any]:
-        return torch.autocast(like.device.type, dtype=torch.bfloat16, enabled=self.autocast)

@@ -10,6 +10,7 @@ from typing import Any
 
 from policy.training.ppo_job import train_policy
 from reward.training.rundir import Outcome, RunDirectory
+from tests.tiny import DEVICE
 
 TEXTS = ("Name a colour.", "Why is the sky blue?", "Say hello.", "What hangs still?", "Who ranks?", "Which line?")
 TINY_PPO: dict[str, Any] = {
@@ -35,7 +36,7 @@ def write_run(path: Path, kind: str, inputs: dict[str, Path], config: dict[str, 
     spec = {
         "format": 1, "run": str(uuid.UUID(int=7)), "kind": kind, "attempt": 1, "seed": 3, "config": config,
         "inputs": {key: {"path": str(value), "sha256": ""} for key, value in inputs.items()},
-        "threads": 1, "device": "cpu",
+        "threads": 1, "device": DEVICE,
     }  # fmt: skip
     (path / "run.json").write_text(json.dumps(spec))
     return path

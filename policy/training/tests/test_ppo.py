@@ -10,8 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from gpu_ops.projection import Projection
 from policy.training import ppo
 from policy.training.config import CreditConfig, KLConfig, PPOConfig, UpdateConfig
+from policy.training.learn import RATIO_TOLERANCE
 from policy.training.ppo import PPOState, Score, StepMetrics, train
 from policy.training.rollout import MicroBatch, Rollout, judge, make_micro_batch
 from policy.training.tests.conftest import EOS, VOCABULARY, build_llama, even_share
@@ -169,6 +171,19 @@ def test_first_ratio_is_1_before_anything_changed() -> None:
     assert max(step.values["first_ratio_error"] for step in told) < 1e-4
     assert all(step.values["kl_nats_per_sequence"] == 0 for step in told[:1])
     assert told[1].values["kl_nats_per_sequence"] != 0
+
+
+@pytest.mark.parametrize(("autocast", "dtype"), [(False, torch.float32), (True, torch.bfloat16)])
+def test_head_multiplies_in_what_the_layers_do(
+    monkeypatch: pytest.MonkeyPatch, autocast: bool, dtype: torch.dtype
+) -> None:
+    asked: list[torch.dtype] = []
+    of = Projection.of
+    monkeypatch.setattr(Projection, "of", lambda *given: asked.append(given[-1]) or of(*given))  # type: ignore[func-returns-value]
+    told, _ = run(Policy(build_llama(), autocast=autocast), config(steps=2))
+
+    assert set(asked) == {dtype}
+    assert max(step.values["first_ratio_error"] for step in told) < RATIO_TOLERANCE[autocast]
 
 
 def test_log_probs_that_are_not_reproduced_are_refused() -> None:

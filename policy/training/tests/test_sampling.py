@@ -9,6 +9,7 @@ import torch
 from transformers import LlamaForCausalLM
 
 from gpu_ops import cpp, decoding, few_rows
+from policy.training import graphs, sampling
 from policy.training.sampling import Answer, Draw, Request, SampleProgress, nucleus, pick, sample
 from policy.training.tests.conftest import EOS, build_llama
 
@@ -48,6 +49,37 @@ def test_answer_does_not_depend_on_what_shares_its_batch(llama: LlamaForCausalLM
     assert [a.token_ids for a in together] == [a.token_ids for a in alone]
     early = sum(len(a.token_ids) < 40 for a in together)
     assert early >= 10, "many answers must end early, or dropping finished rows is not tested"
+
+
+def test_steps_of_fixed_shapes_draw_the_same_answers(
+    llama: LlamaForCausalLM, prompts: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"copies": 4, "batch_size": 24, "max_new_tokens": 50}
+    growing = draw_all(llama, prompts, **settings)
+    monkeypatch.setattr(sampling, "has_fixed_steps", lambda model: True)
+    fixed = draw_all(llama, prompts, **settings)
+
+    assert [a.token_ids for a in fixed] == [a.token_ids for a in growing]
+    for one, other in zip(fixed, growing, strict=True):
+        assert one.logp == pytest.approx(other.logp, abs=PARITY)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_recorded_step_draws_the_same_answers(
+    llama: LlamaForCausalLM, prompts: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.nn.Module.cuda(llama)
+    settings = {"copies": 4, "batch_size": 24, "max_new_tokens": 50}
+    assert graphs.has_fixed_steps(llama)
+    recorded = draw_all(llama, prompts, **settings)
+    monkeypatch.setattr(sampling, "has_fixed_steps", lambda model: False)
+    growing = draw_all(llama, prompts, **settings)
+
+    assert [a.token_ids for a in recorded] == [a.token_ids for a in growing]
+
+
+def test_what_cannot_be_recorded_is_not(llama: LlamaForCausalLM) -> None:
+    assert not graphs.has_fixed_steps(llama), "on a CPU"
 
 
 def test_copies_of_a_prompt_get_different_answers(llama: LlamaForCausalLM, prompts: list[list[int]]) -> None:

@@ -23,7 +23,7 @@ from policy.training.tests.test_metrics_document import documented
 from reward.training.files import sha256_of
 from reward.training.language_model import encode_prompt, load_policy, load_tokenizer
 from reward.training.rundir import Outcome, RunDirectory, Stopped, TrainingRefused
-from tests.tiny import build_tiny_model
+from tests.tiny import DEVICE, build_tiny_model
 
 TUNERS = {"policy.dpo": tune_by_preferences, "policy.sft": tune_by_demonstrations}
 BATCH = {"policy.dpo": "pairs_per_step", "policy.sft": "answers_per_step"}
@@ -70,7 +70,7 @@ def make_run(tmp_path: Path, base: Path) -> Callable[..., Path]:
             "format": 1, "run": str(uuid.UUID(int=7)), "kind": kind, "attempt": attempt, "seed": 3,
             "config": TUNED | {BATCH[kind]: 2} | changes,
             "inputs": {key: {"path": str(value), "sha256": ""} for key, value in inputs.items()},
-            "threads": 1, "device": "cpu",
+            "threads": 1, "device": DEVICE,
         }  # fmt: skip
         (path / "run.json").write_text(json.dumps(spec))
         return path

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.tiny import build_tiny_model
+from tests.tiny import DEVICE, build_tiny_model
 
 WORDS = ("the", "line", "hangs", "still", "upright", "garden", "colour", "answer", "model", "learns", "people", "rank")
 
@@ -80,7 +80,7 @@ def write_run(path: Path, *, kind: str = "reward.train", inputs: dict[str, Path]
     spec = {
         "format": 1, "run": str(uuid.UUID(int=7)), "kind": kind, "attempt": 1, "seed": 3, "config": config,
         "inputs": {key: {"path": str(value), "sha256": ""} for key, value in (inputs or {}).items()},
-        "threads": 1, "device": "cpu",
+        "threads": 1, "device": DEVICE,
     }  # fmt: skip
     (path / "run.json").write_text(json.dumps(spec))
     return path

@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
-# Tests and measures on a machine with CUDA: bash benchmarks/gpu.sh [losses] [ppo], by default both.
+# Tests and measures on a machine with CUDA: bash benchmarks/gpu.sh [losses] [runs] [ppo], by default all.
 #   losses   the fused losses' tests and tables; needs torch and triton
+#   runs     the tests of training, their run directories on the GPU; needs what requirements/lock.txt pins of torch's
+#            neighbours: transformers, trl, peft, accelerate, datasets
 #   ppo      PPO steps on SmolLM2's shape and on a Llama of 1B random weights, beside TRL 1.12 where TRL_PPO_PYTHON names
 #            an interpreter that has it; needs transformers, peft and safetensors as well
-# No network, no Django. Under 9 minutes each.
+# No network, no Django. Under 9 minutes each; wheels of peers and pytest in benchmarks/wheels are used, TRL 1.12's in
+# benchmarks/wheels/ppo.
 # JSON goes to ${OUT:-benchmarks/results}, everything else to stdout.
 # The exit status is 0 only where the tests ran without a failure and all tables were measured whole.
 set -euo pipefail
@@ -11,7 +14,7 @@ cd "$(dirname "$0")/.."
 
 PYTHON=${PYTHON:-python}
 OUT=${OUT:-benchmarks/results}
-TOTAL_SECONDS=520
+PART_SECONDS=520
 status=0
 mkdir -p "$OUT"
 extra=$(mktemp -d)
@@ -23,7 +26,7 @@ fail() {
 }
 
 left() {
-    echo $((TOTAL_SECONDS - SECONDS))
+    echo $((PART_SECONDS - SECONDS + began))
 }
 
 "$PYTHON" -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' || {
@@ -79,6 +82,16 @@ measure() { # measure SIZE SECONDS OPS...: a peer that kills the process must no
     table "$size" "$seconds" "cuda-$size-no-peers" --ops "$@" --no-peers || fail "the table at $size stopped without peers as well."
 }
 
+test_runs() { # on one GPU: processes that train together need one each
+    local workers=() timeout=()
+    "$PYTHON" -c 'import xdist' 2>/dev/null && workers=(-n 8 --dist worksteal)
+    "$PYTHON" -c 'import pytest_timeout' 2>/dev/null && timeout=(--timeout 120)
+    TEST_DEVICE=cuda OMP_NUM_THREADS=1 timeout 500 "$PYTHON" -m pytest -c /dev/null --rootdir . --confcutdir policy \
+        -p no:cacheprovider -p no:django -q -ra --durations 5 "${workers[@]}" "${timeout[@]}" \
+        -k "not ranks and not sharded and not processes and not explain" \
+        policy/training/tests reward/training/tests 2>&1 || fail "the tests of training failed (exit status $?)."
+}
+
 ppo() { # ppo MODEL SECONDS ARGUMENTS...
     local model=$1 seconds=$2
     shift 2
@@ -86,19 +99,21 @@ ppo() { # ppo MODEL SECONDS ARGUMENTS...
         --json 2>&1 >"$OUT/cuda-ppo-step-$model.json" || fail "PPO on $model stopped (exit status $?)."
 }
 
-[ $# -gt 0 ] || set -- losses ppo
+[ $# -gt 0 ] || set -- losses runs ppo
 for part in "$@"; do
+    began=$SECONDS
     case $part in
         losses)
             test_losses
             measure 8192x4096x128256 $(($(left) * 6 / 10)) linear_ppo_loss linear_logp cross_entropy gae
             measure 8192x2048x151936 "$(left)" linear_ppo_loss linear_logp cross_entropy
             ;;
+        runs) test_runs ;;
         ppo)
             ppo smollm2 200 --batch 64 --prompt-tokens 128 --new-tokens 128
             ppo llama1b 320 --batch 32 --prompt-tokens 128 --new-tokens 128
             ;;
-        *) fail "no part is called $part (losses, ppo)." ;;
+        *) fail "no part is called $part (losses, runs, ppo)." ;;
     esac
 done
 echo "gpu.sh: results are in $OUT; $SECONDS seconds."

@@ -17,6 +17,7 @@ from policy.training.ppo_job import train_policy
 from policy.training.tests.runs import TINY_PPO, carry_out, told, write_prompts, write_run
 from reward.training.files import sha256_of
 from reward.training.rundir import Outcome, RunDirectory
+from tests.tiny import DEVICE
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +192,7 @@ def test_run_goes_on_where_a_checkpoint_finds_the_disk_full_and_resumes_from_the
     assert_same_files(cut, whole)
 
 
+@pytest.mark.skipif(DEVICE != "cpu", reason="only a CPU maps weights from disk")
 def test_run_keeps_its_weights_in_memory_where_the_disk_has_no_room_for_them(
     ppo_run: Callable[..., Path], uninterrupted: tuple[Path, Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,12 +10,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import torch
+from reward.training.process import loading
 
-from benchmarks.measure import Plan, keep_freed_memory
-from benchmarks.problem import Size
-from benchmarks.session import Benchmark, Scope
-from benchmarks.table import Row, as_json, as_text
+with loading():
+    import torch
+
+    from benchmarks.measure import Plan, keep_freed_memory
+    from benchmarks.problem import Size
+    from benchmarks.session import Benchmark, Scope
+    from benchmarks.table import Row, as_json, as_text
 
 SIZES = {"cpu": ["512x576x49152", "4096x576x49152"], "cuda": ["8192x4096x128256", "8192x2048x151936"]}
 OPS = ("linear_logp", "linear_ppo_loss", "cross_entropy", "gae")

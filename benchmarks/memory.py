@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import sys
 
-import torch
+from reward.training.process import loading
 
-from benchmarks.candidates import gpu_ops_path, groups
-from benchmarks.measure import resident_extra_mib
-from benchmarks.problem import Size, make_problem
+with loading():
+    import torch
+
+    from benchmarks.candidates import gpu_ops_path, groups
+    from benchmarks.measure import resident_extra_mib
+    from benchmarks.problem import Size, make_problem
 
 
 def main(op: str, direction: str, impl: str, size: str, dtype: str) -> None:

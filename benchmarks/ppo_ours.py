@@ -9,20 +9,22 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-from transformers import AutoModelForCausalLM
-
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.ppo_work import Told, Work, device_name, prompts, typical, write
-from benchmarks.usage import peak_rss_mib
-from policy.training.config import CreditConfig, KLConfig, LoRAConfig, PPOConfig, UpdateConfig, ValueNetwork
-from policy.training.critic import critic_like_policy
-from policy.training.ppo import PPOState, train
-from policy.training.trunk import Policy
-from reward.training.packing import Prefixed
-from reward.training.process import keep_freed_memory
+from reward.training.process import keep_freed_memory, loading
+
+with loading():
+    import torch
+    from torch import Tensor
+    from transformers import AutoModelForCausalLM
+
+    from benchmarks.ppo_work import Told, Work, device_name, prompts, typical, write
+    from benchmarks.usage import peak_rss_mib
+    from policy.training.config import CreditConfig, KLConfig, LoRAConfig, PPOConfig, UpdateConfig, ValueNetwork
+    from policy.training.critic import critic_like_policy
+    from policy.training.ppo import PPOState, train
+    from policy.training.trunk import Policy
+    from reward.training.packing import Prefixed
 
 NO_EOS = -1
 STOP = KLConfig().stop_update_nats_per_token

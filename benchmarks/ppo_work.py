@@ -1,7 +1,7 @@
 """The work that both sides of the PPO benchmarks do: a model, prompts of odd token ids, answers of a fixed length.
 
 The reward is the share of even ids among an answer's tokens: .5 at random, 1 at best. No answer ends early, and padding
-never comes into it: all prompts are equally long. Imports neither Plumbline nor TRL, so each side can use it.
+never comes into it: all prompts are equally long. Imports neither side, so each can use it.
 """
 
 from __future__ import annotations
@@ -71,8 +71,11 @@ def build(work: Work, folder: Path) -> Path:
     """The folder of the model; a shape's name makes random weights of it, the same for both sides."""
     if work.model not in SHAPES:
         return Path(work.model)
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from reward.training.process import loading
+
+    with loading():
+        import torch
+        from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(work.seed)
     LlamaForCausalLM(LlamaConfig(**SHAPES[work.model], eos_token_id=1, bos_token_id=3)).save_pretrained(folder)

@@ -66,8 +66,7 @@ def install(name: str) -> None:
     wanted = hashlib.sha256((pins + sys.version).encode()).hexdigest()
     if stamp.exists() and stamp.read_text() == wanted:
         return
-    # Python compiles a module when it is first imported; to compile all that is installed takes a minute more.
-    pip = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--retries", "2", "--no-compile"]
+    pip = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--retries", "2"]
     say(f"Installing requirements/{name} (the first time this downloads much) ...")
     torch = [line.strip() for line in pins.splitlines() if line.startswith(TORCH_FIRST)]
     # Torch first and not quietly: it is most of the download.

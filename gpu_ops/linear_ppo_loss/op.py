@@ -146,11 +146,9 @@ def _backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
 
 def _scaled(saved: Tensor, upstream: Tensor, dtype: torch.dtype) -> Tensor:
     """saved * upstream in `dtype`."""
-    if type(saved) is Tensor and saved.dtype != dtype and dispatch.path(saved.device).name == "triton":
-        from gpu_ops.rows import triton_rows
-
-        return triton_rows.scaled(saved, upstream, dtype)
-    return (saved * upstream.to(saved.dtype)).to(dtype)
+    if type(saved) is not Tensor or saved.dtype == dtype:  # where it is traced, the compiler makes one kernel of it
+        return (saved * upstream.to(saved.dtype)).to(dtype)
+    return dispatch.row_kernels(saved.device, saved.dtype).scaled(saved, upstream, dtype)
 
 
 linear_ppo_loss.register_autograd(_backward, setup_context=_setup_context)

@@ -88,3 +88,6 @@ class RowKernels(Protocol):
         dtype: torch.dtype,
     ) -> PPOGradient:
         """`measure`, the objective's derivative times scale (a scalar), and `gradient`, in one go."""
+
+    def scaled(self, values: Tensor, factor: Tensor, dtype: torch.dtype) -> Tensor:
+        """values * factor, a scalar, rounded to dtype once; leaves values as they are."""

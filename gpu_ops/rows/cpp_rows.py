@@ -7,6 +7,9 @@ from torch import Tensor
 
 from gpu_ops.objective import KL_KINDS, Objective
 from gpu_ops.rows import Measured, PPOGradient, PPOTokens, Softmax, Upstream
+from gpu_ops.rows.torch_rows import scaled
+
+__all__ = ["gradient", "measure", "ppo", "scaled"]
 
 INSTRUCTIONS = ""
 """Which instruction set runs; empty is the best that the machine has."""

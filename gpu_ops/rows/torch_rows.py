@@ -49,6 +49,10 @@ def ppo(
     return PPOGradient(logp, entropy, grad_logp, logits.to(dtype))
 
 
+def scaled(values: Tensor, factor: Tensor, dtype: torch.dtype) -> Tensor:
+    return (values * factor.to(values.dtype)).to(dtype)
+
+
 class _Shifted(NamedTuple):
     """x [c, V] = z - peak, in the logits' memory; peak [c]; tanh(a / softcap) [c, V] where there is a softcap."""
 

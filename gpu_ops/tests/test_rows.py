@@ -133,10 +133,11 @@ def test_an_instruction_set_that_is_not_there_is_refused(monkeypatch: pytest.Mon
         cpp_rows.measure(torch.zeros(1, 3), torch.tensor([3]), CAPS[0])
 
 
+@each_kernel
 @pytest.mark.parametrize("count", [1, triton_rows.SCALED_BLOCK, 2 * triton_rows.SCALED_BLOCK + 3])
-def test_a_scaled_gradient_is_rounded_once(count: int) -> None:
+def test_a_scaled_gradient_is_rounded_once(rows: ModuleType, count: int) -> None:
     values = torch.randn(count, 1)
     factor = torch.tensor(0.3)
     # Triton's interpreter cuts digits off for bfloat16.
-    found = triton_rows.scaled(values, factor, torch.float16)
+    found = rows.scaled(values, factor, torch.float16)
     assert torch.equal(found, (values * factor).to(torch.float16))

@@ -1,6 +1,6 @@
 """A step of fixed shapes, recorded once as a CUDA graph and replayed: a GPU is no longer kept waiting for Python.
 
-While decoding, a layer is some thirty small kernels, each of which takes the host longer to start than the GPU to run.
+While decoding, a layer is dozens of small kernels, most of which take the host longer to start than the GPU to run.
 """
 
 from __future__ import annotations
@@ -16,12 +16,17 @@ ROPES_THAT_ASK_THE_HOST = ("dynamic", "longrope")
 
 
 def has_fixed_steps(model: nn.Module) -> bool:
-    """Whether decoding with `model` can be recorded: on CUDA, layers whole, and nothing asks the host on the way."""
+    """Whether decoding with `model` can be recorded: on CUDA, and without a question to the host on the way."""
     weight: Tensor = model.lm_head.weight  # type: ignore[union-attr, assignment]
-    if weight.device.type != "cuda" or any(isinstance(module, FSDPModule) for module in model.modules()):
-        return False
-    kind = getattr(model.model.rotary_emb, "rope_type", "default")  # type: ignore[union-attr]
-    return not any(asks in str(kind) for asks in ROPES_THAT_ASK_THE_HOST)
+    return weight.device.type == "cuda" and not asks_the_host(model)
+
+
+def asks_the_host(model: nn.Module) -> bool:
+    """Whether a layer is gathered from other ranks first, or a rotary embedding reads the longest position back."""
+    kind = str(getattr(model.model.rotary_emb, "rope_type", "default"))  # type: ignore[union-attr]
+    return any(asks in kind for asks in ROPES_THAT_ASK_THE_HOST) or any(
+        isinstance(module, FSDPModule) for module in model.modules()
+    )
 
 
 class Graph:

@@ -78,8 +78,23 @@ def test_a_recorded_step_draws_the_same_answers(
     assert [a.token_ids for a in recorded] == [a.token_ids for a in growing]
 
 
-def test_what_cannot_be_recorded_is_not(llama: LlamaForCausalLM) -> None:
-    assert not graphs.has_fixed_steps(llama), "on a CPU"
+@pytest.mark.parametrize(
+    ("kind", "asks"), [("default", False), ("linear", False), ("dynamic", True), ("longrope", True)]
+)
+def test_a_rotary_embedding_that_reads_positions_back_is_not_recorded(
+    llama: LlamaForCausalLM, kind: str, asks: bool
+) -> None:
+    llama.model.rotary_emb.rope_type = kind
+    assert graphs.asks_the_host(llama) is asks
+
+
+def test_layers_of_several_ranks_are_not_recorded(llama: LlamaForCausalLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graphs, "FSDPModule", type(llama.model.layers[0]))
+    assert graphs.asks_the_host(llama)
+
+
+def test_nothing_is_recorded_on_a_cpu(llama: LlamaForCausalLM) -> None:
+    assert not graphs.has_fixed_steps(llama)
 
 
 def test_copies_of_a_prompt_get_different_answers(llama: LlamaForCausalLM, prompts: list[list[int]]) -> None:

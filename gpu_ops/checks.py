@@ -85,7 +85,7 @@ class Look:
     """
 
     def __init__(self, good: Sequence[Tensor], sentences: Callable[[], None]) -> None:
-        """good: bool tensors; none is good. sentences: raises what is wrong."""
+        """good: bool tensors; without any, all is good. sentences: raises what is wrong."""
         self.sentences = sentences
         self.answer: Tensor | None = torch.stack([each.all() for each in good]).all() if good else None
         self.ready = None

@@ -27,11 +27,14 @@ def batch(dtype: torch.dtype) -> tuple[Tensor, ...]:
     return hidden, weight, ids, near + 0.1 * noise[0], noise[1], near - 0.2
 
 
+def loss_scale(dtype: torch.dtype) -> float:
+    """Logits' gradients of about 1e-9 are nothing in float16 without one."""
+    return 2.0**16 if dtype == torch.float16 else 1.0
+
+
 def loss_of(case: tuple[Tensor, ...]) -> Tensor:
     hidden, weight, ids, old_logp, advantages, ref_logp = case
-    # Logits' gradients of about 1e-9 are nothing in float16 without it.
-    scale = 2.0**16 if hidden.dtype == torch.float16 else 1.0
-    options = OPTIONS | {"ref_logp": ref_logp, "loss_scale": scale}
+    options = OPTIONS | {"ref_logp": ref_logp, "loss_scale": loss_scale(hidden.dtype)}
     return linear_ppo_loss(hidden, weight, ids, old_logp, advantages, None, **options).loss
 
 
@@ -47,7 +50,7 @@ def test_agrees_with_float64(dtype: torch.dtype, tolerance: float, monkeypatch: 
     monkeypatch.setenv("GPU_OPS", "reference")
     hidden, weight = (x.detach().double().requires_grad_() for x in case[:2])
     columns = [x if x.dtype == torch.int64 else x.double() for x in case[2:]]
-    scale = 2.0**16 if dtype == torch.float16 else 1.0
+    scale = loss_scale(dtype)
     for got, wanted in zip(found, loss_and_gradients((hidden, weight, *columns)), strict=True):
         assert float((got.detach().double() / scale - wanted.detach()).norm() / wanted.detach().norm()) < tolerance
 

@@ -178,17 +178,17 @@ class _Batch:
         longest = max(map(len, distinct))
         ids = torch.tensor([[0] * (longest - len(p)) + list(p) for p in distinct], device=self.device)
         pads = torch.tensor([longest - len(p) for p in distinct], device=self.device)
-        real = torch.arange(longest, device=self.device) >= pads[:, None]
+        # To a multiple of 8: kernels of attention on a GPU want masks of such a width.
+        total = -(-(longest + self.draw.max_new_tokens) // 8) * 8
+        self.columns = torch.arange(total, device=self.device)
+        real = self.columns[:longest] >= pads[:, None]
         seen = torch.ones(longest, longest, dtype=torch.bool, device=self.device).tril() & real[:, None]
         # A padded position sees itself: a row that sees nothing would be NaN.
         seen = seen | torch.eye(longest, dtype=torch.bool, device=self.device)
-        # To a multiple of 8: kernels of attention on a GPU want masks of such a width.
-        total = -(-(longest + self.draw.max_new_tokens) // 8) * 8
         self.cache = KVCache(
             self.model.config, rows=len(distinct), positions=total, dtype=self.dtype, device=self.device
         )
-        self.columns = torch.arange(total, device=self.device)
-        positions = (torch.arange(longest, device=self.device) - pads[:, None]).clamp(min=0)
+        positions = (self.columns[:longest] - pads[:, None]).clamp(min=0)
         hidden = self._forward(ids, positions, self._additive(seen[:, None]) if int(pads.max()) else None)
         self.cache.advance(longest)
         of = {prompt: row for row, prompt in enumerate(distinct)}

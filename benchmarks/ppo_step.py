@@ -120,7 +120,7 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", default=list(OURS), choices=tuple(OURS), help="of ours (default: all)")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    parser.add_argument("--bfloat16", action="store_true", help="autocast on both sides; ours draws from a bfloat16 copy")
+    parser.add_argument("--bfloat16", action="store_true", help="autocast; ours draws from a bfloat16 copy")
     parser.add_argument("--no-trl", action="store_true", help="ours alone")
     parser.add_argument("--json", action="store_true", help="JSON on stdout, the table on stderr")
     options = parser.parse_args()

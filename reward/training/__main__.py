@@ -27,5 +27,7 @@ def _score() -> Handler:
     return score_answers
 
 
+LOADERS = {"reward.train": _train, "reward.explain": _explain, "reward.score": _score}
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv, {"reward.train": _train, "reward.explain": _explain, "reward.score": _score}))
+    sys.exit(main(sys.argv, LOADERS))

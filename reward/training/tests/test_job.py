@@ -10,13 +10,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from reward.training.__main__ import LOADERS
+from reward.training.entry import main
 from reward.training.reward_model import RewardModel
 from reward.training.tests.conftest import make_group, read_events, read_outcome, write_groups
 
@@ -31,6 +33,18 @@ def start(run: Path) -> subprocess.Popen[bytes]:
 
 def finish(run: Path) -> int:
     return start(run).wait(timeout=120)
+
+
+@pytest.fixture
+def finish_here(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], int]]:
+    """Carries a run out in this process, which has loaded everything already, and leaves the process as it was."""
+    monkeypatch.setattr("reward.training.entry.die_with_parent", lambda: None)
+    before = os.umask(0o022), signal.getsignal(signal.SIGTERM), torch.get_num_threads()
+    yield lambda run: main(["training", str(run)], LOADERS)
+    os.umask(before[0])
+    signal.signal(signal.SIGTERM, before[1])
+    torch.set_num_threads(before[2])
+    torch.use_deterministic_algorithms(False)
 
 
 def wait_for_event(run: Path, wanted: Callable[[dict[str, Any]], bool]) -> None:
@@ -56,11 +70,11 @@ def saved(folder: Path) -> dict[str, str]:
 
 
 def test_a_run_learns_and_reports_accuracy_beside_floor_and_ceiling(
-    make_run: MakeRun, tiny: Path, groups_file: Path
+    make_run: MakeRun, tiny: Path, groups_file: Path, finish_here: Callable[[Path], int]
 ) -> None:
     run = make_run(inputs={"base": tiny, "groups": groups_file}, **{**FAST, "epochs": 8})
 
-    assert finish(run) == 0, (run / "log.txt").read_text()
+    assert finish_here(run) == 0
 
     outcome = read_outcome(run)
     metrics = outcome["metrics"]
@@ -83,11 +97,13 @@ def test_a_run_learns_and_reports_accuracy_beside_floor_and_ceiling(
     assert model.score_std == pytest.approx(metrics["rm_score_std_train"])
 
 
-def test_a_run_starts_from_the_probe_and_says_so(make_run: MakeRun, tiny: Path, groups_file: Path) -> None:
+def test_a_run_starts_from_the_probe_and_says_so(
+    make_run: MakeRun, tiny: Path, groups_file: Path, finish_here: Callable[[Path], int]
+) -> None:
     still = {"learning_rate": 1e-9, "head_learning_rate": 1e-9}
     run = make_run(inputs={"base": tiny, "groups": groups_file}, probe_l2=0.1, **still)
 
-    assert finish(run) == 0, (run / "log.txt").read_text()
+    assert finish_here(run) == 0
 
     events = read_events(run)
     assert "probe_fitted" in [event.get("code") for event in events]
@@ -101,13 +117,13 @@ def test_a_run_starts_from_the_probe_and_says_so(make_run: MakeRun, tiny: Path, 
     "more", [{}, {"probe_l2": 0.1, "heads": 2, "train_layers": 1, "objective": {"reliability": "agreement"}}]
 )
 def test_a_run_killed_and_resumed_equals_one_never_stopped(
-    make_run: MakeRun, tiny: Path, groups_file: Path, more: dict[str, Any]
+    make_run: MakeRun, tiny: Path, groups_file: Path, finish_here: Callable[[Path], int], more: dict[str, Any]
 ) -> None:
     settings = {**FAST, "epochs": 16, "checkpoint_every_steps": 7, **more}
     inputs = {"base": tiny, "groups": groups_file}
     whole, broken = make_run("whole", inputs=inputs, **settings), make_run("broken", inputs=inputs, **settings)
 
-    assert finish(whole) == 0
+    assert finish_here(whole) == 0
     child = start(broken)
     wait_for_event(broken, lambda event: event.get("step", 0) >= 9)
     child.send_signal(signal.SIGKILL)
@@ -163,23 +179,19 @@ def test_cancel_ends_the_run_at_the_next_step(make_run: MakeRun, tiny: Path, gro
     ],
 )
 def test_what_cannot_be_trained_is_refused_with_a_sentence(
-    make_run: MakeRun, tiny: Path, groups_file: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], code: str
+    make_run: MakeRun,
+    tiny: Path,
+    groups_file: Path,
+    finish_here: Callable[[Path], int],
+    change: dict[str, Any],
+    code: str,
 ) -> None:
-    from reward.training.__main__ import _train
-    from reward.training.entry import main
-
     if "groups" in change:
         write_groups(groups_file, change["groups"])
     base = tiny / change["base"] if "base" in change else tiny
     run = make_run(inputs={"base": base, "groups": groups_file}, **change.get("config", {}))
-    monkeypatch.setattr("reward.training.entry.die_with_parent", lambda: None)
-    before = os.umask(0o022), signal.getsignal(signal.SIGTERM), torch.get_num_threads()
-    try:
-        exit_code = main(["training", str(run)], {"reward.train": _train})
-    finally:
-        os.umask(before[0])
-        signal.signal(signal.SIGTERM, before[1])
-        torch.use_deterministic_algorithms(False)
+
+    exit_code = finish_here(run)
 
     error = read_outcome(run)["error"]
     assert exit_code == 1

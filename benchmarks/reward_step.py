@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.shapes import SHAPES
 from benchmarks.usage import cpu_seconds, peak_rss_mib
+from reward.training.process import loading
 
 ROOT = Path(__file__).resolve().parent.parent
 IDS_IN_USE = 512
@@ -103,9 +104,10 @@ def build_model(work: Work, folder: Path) -> Path:
     """The folder of the model; a shape's name makes random weights of that shape, whose cost is the same."""
     if work.model not in SHAPES:
         return Path(work.model)
-    import torch
-    from tokenizers import Tokenizer, models
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    with loading():
+        import torch
+        from tokenizers import Tokenizer, models
+        from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     torch.manual_seed(work.seed)
     config = LlamaConfig(**SHAPES[work.model])
@@ -119,14 +121,15 @@ def build_model(work: Work, folder: Path) -> Path:
 
 
 def train_ours(work: Work, folder: Path) -> Cost:
-    import torch
+    with loading():
+        import torch
 
-    from reward.training.config import ObjectiveConfig, RewardConfig
-    from reward.training.groups import Answer, Group, Pair
-    from reward.training.objective import Objective
-    from reward.training.packing import Prefixed
-    from reward.training.reward_model import RewardModel
-    from reward.training.trainer import Progress, make_optimizer, train
+        from reward.training.config import ObjectiveConfig, RewardConfig
+        from reward.training.groups import Answer, Group, Pair
+        from reward.training.objective import Objective
+        from reward.training.packing import Prefixed
+        from reward.training.reward_model import RewardModel
+        from reward.training.trainer import Progress, make_optimizer, train
 
     config = RewardConfig(
         objective=ObjectiveConfig(likelihood="bradley-terry"), groups_per_step=1, groups_per_forward=1,
@@ -153,10 +156,11 @@ def train_ours(work: Work, folder: Path) -> Cost:
 
 
 def train_trl(work: Work, folder: Path, *, checkpointing: bool) -> Cost:
-    import torch
-    from datasets import Dataset
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer, TrainerCallback
-    from trl import RewardConfig, RewardTrainer
+    with loading():
+        import torch
+        from datasets import Dataset
+        from transformers import AutoModelForSequenceClassification, AutoTokenizer, TrainerCallback
+        from trl import RewardConfig, RewardTrainer
 
     torch.manual_seed(work.seed)
     model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=1, dtype=torch.float32)
@@ -234,7 +238,8 @@ def measure(side: str, work: Work, folder: Path) -> dict[str, Any] | None:
 
 
 def run_side(side: str, work: Work, folder: Path) -> None:
-    import torch
+    with loading():
+        import torch
 
     torch.set_num_threads(work.threads)
     torch.set_float32_matmul_precision("highest")

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from benchmarks import fused_loss
+
 ROOT = Path(__file__).resolve().parent.parent
 FIELDS = {
     *("op", "impl", "device", "dtype", "T", "D", "V", "pass", "ms", "ratio_to_gemm", "extra_mib"),
@@ -31,7 +33,10 @@ def test_the_fused_loss_benchmark_prints_its_rows_as_json() -> None:
     assert by_impl["ours (torch)"]["grad_rel_err"] < 1e-5
 
 
-def test_a_size_that_is_none_is_refused() -> None:
-    with pytest.raises(subprocess.CalledProcessError) as refused:
-        measured("--sizes", "40x16")
-    assert "a size is TxDxV, such as 512x576x49152, not '40x16'" in refused.value.stderr
+def test_a_size_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.argv", ["fused_loss.py", "--sizes", "40x16"])
+
+    with pytest.raises(SystemExit):
+        fused_loss.main()
+
+    assert "a size is TxDxV, such as 512x576x49152, not '40x16'" in capsys.readouterr().err

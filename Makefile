@@ -4,6 +4,10 @@ PORT ?= 8000
 WORKERS ?= 2
 BIN := .venv/bin
 
+# pip installs what it brings uncompiled, and Python compiles what is used, once: where it may not keep what it
+# compiled, every process would do all of it again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: demo run test soak lint messages clean help
 
@@ -31,7 +35,7 @@ lint: ## ruff, mypy, import-linter
 	@$(PYTHON) tools/bootstrap.py --test
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy .
+	@$(BIN)/mypy --num-workers $(WORKERS) .
 	@$(BIN)/lint-imports
 
 messages: ## gather the texts of pages and code into locale/ (needs GNU gettext) and compile the translations

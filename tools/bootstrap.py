@@ -66,7 +66,8 @@ def install(name: str) -> None:
     wanted = hashlib.sha256((pins + sys.version).encode()).hexdigest()
     if stamp.exists() and stamp.read_text() == wanted:
         return
-    pip = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--retries", "2"]
+    # Uncompiled: of 30,000 modules most are never imported, and Python compiles those that are.
+    pip = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--no-compile", "--retries", "2"]
     say(f"Installing requirements/{name} (the first time this downloads much) ...")
     torch = [line.strip() for line in pins.splitlines() if line.startswith(TORCH_FIRST)]
     # Torch first and not quietly: it is most of the download.

@@ -6,11 +6,13 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
+from django.db import transaction
+from pytest_django import DjangoDbBlocker
 
 # Triton decides when it is imported whether its kernels run in its interpreter, and PyTorch imports it early.
 os.environ.setdefault("TRITON_INTERPRET", "1")
@@ -21,6 +23,8 @@ from tests import browser_setup
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+T = TypeVar("T")
 
 _machine = contextlib.ExitStack()
 _collecting = contextlib.ExitStack()
@@ -78,6 +82,27 @@ def services_running() -> None:
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(services_running: None, django_db_modify_db_settings_parallel_suffix: None) -> None:
     """pytest-django asks for this before it creates the test database; each worker has one of its own."""
+
+
+@pytest.fixture(scope="module")
+def made_once(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[Callable[[Callable[[], T]], T]]:
+    """Makes what all tests of a module begin with once, as `made_once(make_scene)` in a fixture of the module's scope.
+
+    A transaction stays open for the whole module, and that of each test is a savepoint in it. A test gets copies of the
+    instances (`copy.deepcopy`). Nothing goes back in the store: a test that damages a file makes one of its own.
+    """
+    whole = transaction.atomic()
+    with django_db_blocker.unblock():
+        whole.__enter__()
+
+    def make(what: Callable[[], T]) -> T:
+        with django_db_blocker.unblock():
+            return what()
+
+    yield make
+    with django_db_blocker.unblock():
+        transaction.set_rollback(True)
+        whole.__exit__(None, None, None)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +20,7 @@ from policy.models import Checkpoint, Follow, WinRateStudy
 from policy.services import follow, start_win_rate
 from reward.models import RewardModel
 from runs.models import Run
-from tests.cast import Cast, api, make_campaign, web
+from tests.cast import Cast, api, make_campaign, make_cast, web
 from tests.loop import (
     change_a_byte,
     claim_comparison,
@@ -68,8 +70,9 @@ class Scene:
         }
 
 
-@pytest.fixture
-def scene(cast: Cast, base: Checkpoint) -> Scene:
+def make_scene() -> Scene:
+    cast = make_cast()
+    base = make_base(cast.workspace, cast.researcher)
     campaign = ranked_campaign(cast)
     reward_model = make_reward_model(cast, campaign, base)
     child = make_child(cast, base, reward_model, campaign)
@@ -79,6 +82,16 @@ def scene(cast: Cast, base: Checkpoint) -> Scene:
     their_follow = follow(campaign=their_campaign, lineage=theirs.lineage, by=cast.charlie)
     study = make_study(cast, campaign, child, base)
     return Scene(cast, campaign, base, child, reward_model, study, theirs, their_follow)
+
+
+@pytest.fixture(scope="module")
+def first_scene(made_once: Callable[[Callable[[], Scene]], Scene]) -> Scene:
+    return made_once(make_scene)
+
+
+@pytest.fixture
+def scene(db: None, first_scene: Scene) -> Scene:
+    return deepcopy(first_scene)
 
 
 def post(user: User | None, path: str, body: object = None) -> Response:
@@ -199,10 +212,12 @@ def test_a_model_is_imported_by_researchers_only(scene: Scene) -> None:
     ids=str,
 )
 def test_an_import_that_cannot_be_is_a_sentence_and_a_code(
-    cast: Cast, body: dict[str, str], refusal: tuple[int, str]
+    scene: Scene, body: dict[str, str], refusal: tuple[int, str]
 ) -> None:
-    assert code(post(cast.researcher, "checkpoints/import/", body)) == refusal
-    assert not Run.objects.exists()
+    before = Run.objects.count()
+
+    assert code(post(scene.cast.researcher, "checkpoints/import/", body)) == refusal
+    assert Run.objects.count() == before
 
 
 def test_other_workspaces_models_cannot_be_used(scene: Scene) -> None:
@@ -279,6 +294,7 @@ def test_verifying_finds_a_changed_byte(scene: Scene) -> None:
 
     assert code(post(scene.cast.researcher, path)) == (409, "artifact_corrupt")
     assert post(scene.cast.researcher, f"checkpoints/{scene.base.public_id}/verify/").status_code == 200
+    change_a_byte(scene.child.sha256, "model.safetensors")  # back: the file is the whole module's
 
 
 def test_researchers_end_a_follow_and_others_may_not(scene: Scene) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -22,8 +24,8 @@ from runs.artifacts import store
 from runs.blobs import blob_name
 from runs.models import Machine, Run
 from runs.states import RunState
-from tests.cast import Cast, api, web
-from tests.loop import make_reward_model, ranked_campaign
+from tests.cast import Cast, api, make_cast, web
+from tests.loop import make_base, make_reward_model, ranked_campaign
 from tests.stored import GIB, resize, tell_of
 
 KINDS = ("ppo", "dpo", "sft")
@@ -70,14 +72,25 @@ class Scene:
         return {**{name: str(row.public_id) for name, row in rows.items()}, "config": config or {}}
 
 
-@pytest.fixture
-def scene(cast: Cast, base: Checkpoint) -> Scene:
+def make_scene() -> Scene:
     """A policy and a reward model of a billion parameters each."""
+    cast = make_cast()
+    base = make_base(cast.workspace, cast.researcher)
     campaign = ranked_campaign(cast)
     reward_model = make_reward_model(cast, campaign, base)
     resize(base)
     resize(reward_model)
     return Scene(cast, campaign, base, reward_model)
+
+
+@pytest.fixture(scope="module")
+def first_scene(made_once: Callable[[Callable[[], Scene]], Scene]) -> Scene:
+    return made_once(make_scene)
+
+
+@pytest.fixture
+def scene(db: None, first_scene: Scene) -> Scene:
+    return deepcopy(first_scene)
 
 
 @pytest.mark.parametrize(("gib", "level"), [(200, "fits"), (30, "close"), (25, "exceeds"), (16, "cannot_fit")], ids=str)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +19,8 @@ from policy.services import follow, start_tuning
 from reward.models import Snapshot
 from reward.services import freeze_snapshot
 from runs.models import Run
-from tests.cast import Cast, api, web
-from tests.loop import BASE, finish, ranked_campaign, stored_model
+from tests.cast import Cast, api, make_cast, web
+from tests.loop import BASE, finish, make_base, ranked_campaign, stored_model
 
 KINDS = pytest.mark.parametrize("kind", ["policy.dpo", "policy.sft"])
 
@@ -36,14 +38,25 @@ class Scene:
         return start_tuning(kind=kind, **asked)
 
 
-@pytest.fixture
-def scene(cast: Cast, base: Checkpoint) -> Scene:
+def make_scene() -> Scene:
+    cast = make_cast()
+    base = make_base(cast.workspace, cast.researcher)
     campaign = ranked_campaign(cast)
     snapshot = freeze_snapshot(campaign=campaign, by=cast.researcher)
     elsewhere = Campaign.objects.create(workspace=cast.elsewhere, name="Theirs")
     counts = dict.fromkeys(("num_rankings", "num_groups", "num_pairs", "num_heldout_pairs"), 1)
     theirs = Snapshot.objects.create(workspace=cast.elsewhere, campaign=elsewhere, number=1, sha256="7a" * 32, **counts)
     return Scene(cast, campaign, base, snapshot, theirs)
+
+
+@pytest.fixture(scope="module")
+def first_scene(made_once: Callable[[Callable[[], Scene]], Scene]) -> Scene:
+    return made_once(make_scene)
+
+
+@pytest.fixture
+def scene(db: None, first_scene: Scene) -> Scene:
+    return deepcopy(first_scene)
 
 
 def short(kind: str) -> str:

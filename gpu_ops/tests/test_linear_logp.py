@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -12,16 +14,19 @@ from gpu_ops.tests.cases import CHUNK, SIZES, VOCABULARY, WIDTH, Case, GemmCount
 
 WANT = ("entropy", "lse")
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12, torch.bfloat16: 0.08}
+UPSTREAM = (3.0, -0.5)
 
 
-def outputs_and_gradients(case: Case, upstream: float = 1.0, **options: Any) -> tuple[Tensor, ...]:
+def outputs_and_gradients(case: Case, upstream: Sequence[float] = (1.0,), **options: Any) -> tuple[Tensor, ...]:
+    """Every output, and for each factor of what comes from above the gradients of hidden states and weight."""
     result = linear_logp(case.hidden, case.weight, case.ids, mask=case.mask, want=WANT, **options)
     assert result.entropy is not None
     assert result.lse is not None
     turn = torch.arange(result.logp.shape[0], dtype=result.logp.dtype)
     total = (result.logp * turn.cos() + 0.3 * result.entropy * turn.sin() + 0.2 * result.lse).sum()
-    gradients = torch.autograd.grad(upstream * total, (case.hidden, case.weight))
-    return *(x.detach() for x in result if x is not None), *gradients
+    leaves = case.hidden, case.weight
+    found = [torch.autograd.grad(each * total, leaves, retain_graph=True) for each in upstream]
+    return *(x.detach() for x in result if x is not None), *itertools.chain(*found)
 
 
 def assert_close(actual: tuple[Tensor, ...], expected: tuple[Tensor, ...], tolerance: float) -> None:
@@ -60,15 +65,14 @@ def test_softcap_bends_logits_before_the_temperature() -> None:
 
 @pytest.mark.parametrize("num_tokens", SIZES)
 @pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("upstream", [3.0, -0.5])
 @pytest.mark.usefixtures("chunked_path")
 def test_values_and_gradients_agree_with_float64(
-    num_tokens: int, dtype: torch.dtype, upstream: float, monkeypatch: pytest.MonkeyPatch
+    num_tokens: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case = make_case(num_tokens).to(dtype)
-    actual = outputs_and_gradients(case, upstream, temperature=0.7, softcap=6.0)
+    actual = outputs_and_gradients(case, UPSTREAM, temperature=0.7, softcap=6.0)
     monkeypatch.setenv("GPU_OPS", "reference")
-    expected = outputs_and_gradients(case.to(torch.float64), upstream, temperature=0.7, softcap=6.0)
+    expected = outputs_and_gradients(case.to(torch.float64), UPSTREAM, temperature=0.7, softcap=6.0)
     assert_close(actual, expected, TOLERANCE[dtype])
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +20,7 @@ from annotation.models import Campaign, Completion, Lease, Membership, Prompt, R
 from annotation.services import add_completions, claim_task, skip_task, submit_ranking
 from annotation.services.content import NewCompletion
 from annotation.tests import test_quality_api
-from tests.cast import Cast, api, make_campaign, make_prompt, make_task, rank_task, submission, web
+from tests.cast import Cast, api, make_campaign, make_cast, make_prompt, make_task, rank_task, submission, web
 
 ROLES = ("owner", "manager", "researcher", "alice", "charlie", None)
 
@@ -41,13 +43,23 @@ class Scene:
         return getattr(self.cast, role) if role else None
 
 
-@pytest.fixture
-def scene(cast: Cast) -> Scene:
+def make_scene() -> Scene:
+    cast = make_cast()
     campaign = make_campaign(cast, overlap=2)
     task = make_task(campaign, answers=("one", "two", "three"))
     lease = claim_task(campaign=campaign, labeler=cast.labeler(cast.alice))
     assert lease is not None
     return Scene(cast, campaign, task, lease)
+
+
+@pytest.fixture(scope="module")
+def first_scene(made_once: Callable[[Callable[[], Scene]], Scene]) -> Scene:
+    return made_once(make_scene)
+
+
+@pytest.fixture
+def scene(db: None, first_scene: Scene) -> Scene:
+    return deepcopy(first_scene)
 
 
 def call(scene: Scene, role: str | None, method: str, url: str, body: Any = None) -> Any:

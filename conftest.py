@@ -6,9 +6,10 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.db import transaction
@@ -23,8 +24,6 @@ from tests import browser_setup
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
-
-T = TypeVar("T")
 
 _machine = contextlib.ExitStack()
 _collecting = contextlib.ExitStack()
@@ -85,24 +84,30 @@ def django_db_modify_db_settings(services_running: None, django_db_modify_db_set
 
 
 @pytest.fixture(scope="module")
-def made_once(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[Callable[[Callable[[], T]], T]]:
-    """Makes what all tests of a module begin with once, as `made_once(make_scene)` in a fixture of the module's scope.
-
-    A transaction stays open for the whole module, and that of each test is a savepoint in it. A test gets copies of the
-    instances (`copy.deepcopy`). Nothing goes back in the store: a test that damages a file makes one of its own.
-    """
+def first_scene(
+    request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: DjangoDbBlocker
+) -> Iterator[Any]:
+    """What the module's `make_scene()` makes, in a transaction that stays open for the whole module."""
     whole = transaction.atomic()
     with django_db_blocker.unblock():
         whole.__enter__()
-
-    def make(what: Callable[[], T]) -> T:
+    try:
         with django_db_blocker.unblock():
-            return what()
+            scene = request.module.make_scene()
+        yield scene
+    finally:
+        with django_db_blocker.unblock():
+            transaction.set_rollback(True)
+            whole.__exit__(None, None, None)
 
-    yield make
-    with django_db_blocker.unblock():
-        transaction.set_rollback(True)
-        whole.__exit__(None, None, None)
+
+@pytest.fixture
+def scene(db: None, first_scene: Any) -> Any:
+    """A copy of the module's scene. The test's transaction is a savepoint in the module's, so its rows go back.
+
+    Files in the store do not: a test that damages one mends it, or makes its own.
+    """
+    return deepcopy(first_scene)
 
 
 @pytest.fixture(scope="session")

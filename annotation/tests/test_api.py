@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,16 +48,6 @@ def make_scene() -> Scene:
     lease = claim_task(campaign=campaign, labeler=cast.labeler(cast.alice))
     assert lease is not None
     return Scene(cast, campaign, task, lease)
-
-
-@pytest.fixture(scope="module")
-def first_scene(made_once: Callable[[Callable[[], Scene]], Scene]) -> Scene:
-    return made_once(make_scene)
-
-
-@pytest.fixture
-def scene(db: None, first_scene: Scene) -> Scene:
-    return deepcopy(first_scene)
 
 
 def call(scene: Scene, role: str | None, method: str, url: str, body: Any = None) -> Any:

@@ -11,7 +11,7 @@ from accounts.models import User
 from annotation.models import Campaign, Participation, Report, Task
 from annotation.services import wave_through
 from annotation.tests.planning import lease_of, make_known, plan, say
-from tests.cast import Cast, api, make_task
+from tests.cast import Cast, api, make_campaign, make_cast, make_task
 
 READS = {
     "quality/": "staff",
@@ -55,8 +55,9 @@ class Scene:
         return {name: self.call(user, method, path).status_code for name, user in self.cast.everybody.items()}
 
 
-@pytest.fixture
-def scene(cast: Cast, campaign: Campaign) -> Scene:
+def make_scene() -> Scene:
+    cast = make_cast()
+    campaign = make_campaign(cast)
     report = Report.objects.create(
         task=make_task(campaign, "Reported?"), labeler=cast.labeler(cast.alice), kind="broken", text="Look."
     )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,16 +80,6 @@ def make_scene() -> Scene:
     their_follow = follow(campaign=their_campaign, lineage=theirs.lineage, by=cast.charlie)
     study = make_study(cast, campaign, child, base)
     return Scene(cast, campaign, base, child, reward_model, study, theirs, their_follow)
-
-
-@pytest.fixture(scope="module")
-def first_scene(made_once: Callable[[Callable[[], Scene]], Scene]) -> Scene:
-    return made_once(make_scene)
-
-
-@pytest.fixture
-def scene(db: None, first_scene: Scene) -> Scene:
-    return deepcopy(first_scene)
 
 
 def post(user: User | None, path: str, body: object = None) -> Response:

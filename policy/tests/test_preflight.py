@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -81,16 +79,6 @@ def make_scene() -> Scene:
     resize(base)
     resize(reward_model)
     return Scene(cast, campaign, base, reward_model)
-
-
-@pytest.fixture(scope="module")
-def first_scene(made_once: Callable[[Callable[[], Scene]], Scene]) -> Scene:
-    return made_once(make_scene)
-
-
-@pytest.fixture
-def scene(db: None, first_scene: Scene) -> Scene:
-    return deepcopy(first_scene)
 
 
 @pytest.mark.parametrize(("gib", "level"), [(200, "fits"), (30, "close"), (25, "exceeds"), (16, "cannot_fit")], ids=str)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,16 +45,6 @@ def make_scene() -> Scene:
     counts = dict.fromkeys(("num_rankings", "num_groups", "num_pairs", "num_heldout_pairs"), 1)
     theirs = Snapshot.objects.create(workspace=cast.elsewhere, campaign=elsewhere, number=1, sha256="7a" * 32, **counts)
     return Scene(cast, campaign, base, snapshot, theirs)
-
-
-@pytest.fixture(scope="module")
-def first_scene(made_once: Callable[[Callable[[], Scene]], Scene]) -> Scene:
-    return made_once(make_scene)
-
-
-@pytest.fixture
-def scene(db: None, first_scene: Scene) -> Scene:
-    return deepcopy(first_scene)
 
 
 def short(kind: str) -> str:

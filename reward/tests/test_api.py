@@ -15,8 +15,8 @@ from policy.models import Checkpoint
 from reward.models import RewardModel, Snapshot
 from reward.services import freeze_snapshot
 from runs.models import Run
-from tests.cast import Cast, api
-from tests.loop import make_reward_model, ranked_campaign, train
+from tests.cast import Cast, api, make_cast
+from tests.loop import make_base, make_reward_model, ranked_campaign, train
 
 SNAPSHOTS, MODELS = "/api/v1/snapshots/", "/api/v1/reward-models/"
 
@@ -36,9 +36,10 @@ class Scene:
         }
 
 
-@pytest.fixture
-def scene(cast: Cast, base: Checkpoint) -> Scene:
+def make_scene() -> Scene:
     """A reward model of the cast's workspace, and one of Charlie's."""
+    cast = make_cast()
+    base = make_base(cast.workspace, cast.researcher)
     campaign = ranked_campaign(cast)
     reward_model = make_reward_model(cast, campaign, base)
     return Scene(cast, campaign, base, reward_model, copy_to_charlie(cast, reward_model))

@@ -1,4 +1,4 @@
-"""The test run's machine: PostgreSQL, Redis and a browser, started once and shared by all workers."""
+"""The test run's machine (PostgreSQL, Redis, a browser), shared by all workers, and the scenes that modules begin with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The test run's machine (PostgreSQL, Redis, a browser), shared by all workers, and the scenes that modules begin with."""
+"""The test run's PostgreSQL, Redis and browser, shared by all workers, and the scenes that modules begin with."""
 
 from __future__ import annotations
 

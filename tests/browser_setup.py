@@ -1,7 +1,7 @@
 """Finds a Chromium for the browser tests, and with --install brings one; standard library only.
 
-Best is Chromium's headless shell, the same engine without a desktop's browser around it: a test takes less than half of
-the processor time with it. Debian has a package of it (installed when root); next comes an installed Chromium or
+Best is Chromium's headless shell, the same engine without a desktop's browser around it, which takes less than half of
+the processor time. Debian has a package of it (installed when root); next comes an installed Chromium or
 Chrome, then Debian's chromium, then Playwright's own download. Where none can be had the browser tests are skipped, and
 --report says so as the last line of `make test`.
 """
@@ -16,6 +16,7 @@ from pathlib import Path
 
 SHELL = "chromium-headless-shell"
 NAMES = (SHELL, "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+APT_INSTALL = ("apt-get", "install", "-y", "-q", "--no-install-recommends")
 INSTALL_SECONDS = 600
 
 
@@ -28,28 +29,17 @@ def find() -> str | None:
 
 def install() -> str | None:
     """Find the headless shell or bring it, else any Chromium; returns None where none can be had."""
-    if os.environ.get("PLUMBLINE_BROWSER") or _is_shell(find()):
+    if os.environ.get("PLUMBLINE_BROWSER") or shutil.which(SHELL):
         return find()
-    if _has_apt():
-        _attempt(["sh", "-c", f"apt-get update -q && {_apt_install(SHELL)}"])
-    others = [["sh", "-c", _apt_install("chromium")]] * _has_apt()
-    for attempt in [*others, [sys.executable, "-m", "playwright", "install", "chromium"]]:
-        if found := find():
-            return found
-        _attempt(attempt)
+    if os.geteuid() == 0 and shutil.which("apt-get"):
+        if not find():
+            _attempt(["apt-get", "update", "-q"])
+        _attempt([*APT_INSTALL, SHELL])
+        if not find():
+            _attempt([*APT_INSTALL, "chromium"])
+    if not find():
+        _attempt([sys.executable, "-m", "playwright", "install", "chromium"])
     return find()
-
-
-def _is_shell(path: str | None) -> bool:
-    return path is not None and Path(path).name in (SHELL, "headless_shell")
-
-
-def _has_apt() -> bool:
-    return os.geteuid() == 0 and shutil.which("apt-get") is not None
-
-
-def _apt_install(package: str) -> str:
-    return f"apt-get install -y -q --no-install-recommends {package}"
 
 
 def _attempt(command: list[str]) -> None:

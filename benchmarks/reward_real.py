@@ -52,8 +52,6 @@ def main() -> None:
     with loading():
         use_django()
         import torch
-
-        import benchmarks.real_model  # noqa: F401 - loaded with the rest, used below
     torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as folder:
         base = model_folder(options.model, Path(folder))
@@ -88,7 +86,8 @@ def model_name(name: str) -> str:
 
 
 def measure(options: argparse.Namespace, base: Path) -> Iterator[dict[str, Any]]:
-    from benchmarks.real_model import Features, judge, recipe_for, split_of
+    with loading():
+        from benchmarks.real_model import Features, judge, recipe_for, split_of
 
     config = recipe_for(base)
     for name in options.sets:

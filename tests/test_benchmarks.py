@@ -36,7 +36,8 @@ def test_the_fused_loss_benchmark_prints_its_rows_as_json() -> None:
 def test_a_size_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("sys.argv", ["fused_loss.py", "--sizes", "40x16"])
 
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit) as refused:
         fused_loss.main()
 
+    assert refused.value.code == 2
     assert "a size is TxDxV, such as 512x576x49152, not '40x16'" in capsys.readouterr().err

@@ -66,7 +66,7 @@ def install(name: str) -> None:
     wanted = hashlib.sha256((pins + sys.version).encode()).hexdigest()
     if stamp.exists() and stamp.read_text() == wanted:
         return
-    # Uncompiled: of 30,000 modules most are never imported, and Python compiles those that are.
+    # Uncompiled: of 18,700 modules the whole test suite imports 7,400, and Python compiles those.
     pip = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--no-compile", "--retries", "2"]
     say(f"Installing requirements/{name} (the first time this downloads much) ...")
     torch = [line.strip() for line in pins.splitlines() if line.startswith(TORCH_FIRST)]

@@ -18,7 +18,7 @@ UPSTREAM = (3.0, -0.5)
 
 
 def outputs_and_gradients(case: Case, upstream: Sequence[float] = (1.0,), **options: Any) -> tuple[Tensor, ...]:
-    """Every output, and for each factor of what comes from above the gradients of hidden states and weight."""
+    """Every output, and for each factor from above the gradients of hidden states and weight."""
     result = linear_logp(case.hidden, case.weight, case.ids, mask=case.mask, want=WANT, **options)
     assert result.entropy is not None
     assert result.lse is not None

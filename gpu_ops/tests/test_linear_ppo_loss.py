@@ -33,10 +33,10 @@ def run(case: Case, **options: Any) -> LinearPPO:
 
 
 def loss_and_gradients(case: Case, upstream: Sequence[float] = (1.0,), **options: Any) -> tuple[Tensor, ...]:
-    """The loss, and for each gradient that comes from above those of hidden states and weight."""
+    """The loss, and for each factor from above the gradients of hidden states and weight."""
     loss = run(case, **options).loss
     leaves = case.hidden, case.weight
-    found = [torch.autograd.grad(loss, leaves, torch.tensor(each).to(loss), retain_graph=True) for each in upstream]
+    found = [torch.autograd.grad(each * loss, leaves, retain_graph=True) for each in upstream]
     return loss.detach(), *itertools.chain(*found)
 
 

@@ -11,7 +11,7 @@ from gpu_ops import checks, dispatch
 from gpu_ops.linear_ppo_loss.chunked import Pass
 from gpu_ops.objective import Objective, PPOLossMetrics
 from gpu_ops.projection import Projection
-from gpu_ops.rows import PPOTokens, Softmax
+from gpu_ops.rows import PPOTokens, Softmax, torch_rows
 
 
 @torch.library.custom_op("plumbline::linear_ppo_loss", mutates_args=())
@@ -147,7 +147,7 @@ def _backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
 def _scaled(saved: Tensor, upstream: Tensor, dtype: torch.dtype) -> Tensor:
     """saved * upstream in `dtype`."""
     if type(saved) is not Tensor or saved.dtype == dtype:  # where it is traced, the compiler makes one kernel of it
-        return (saved * upstream.to(saved.dtype)).to(dtype)
+        return torch_rows.scaled(saved, upstream, dtype)
     return dispatch.row_kernels(saved.device, saved.dtype).scaled(saved, upstream, dtype)
 
 

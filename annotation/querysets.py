@@ -61,8 +61,9 @@ def unguessed(condition: Q | Lookup[Any]) -> Case:
 def unseen(value: Value) -> Func:
     """The value, which PostgreSQL does not look at when it plans, so that a prepared statement is planned once.
 
-    A place far on in the queue has, as it believes, next to nothing after it. The plan made for that one place then
-    looks so cheap beside the one made for all that it would plan each claim anew, at four times the cost of the claim.
+    A place far on in the queue has, as it believes, next to nothing after it, and a labeler whom its statistics do not
+    know has met nothing. The plan made for that one value then looks so cheap beside the one made for all that it would
+    plan each claim anew, at four times the cost of the claim.
     """
     return Func(value, template="(SELECT %(expressions)s)", output_field=IntegerField())
 

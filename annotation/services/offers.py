@@ -34,17 +34,19 @@ def offers_for(standing: Participation, purpose: str | None) -> Offers:
 
 @lru_cache(maxsize=256)
 def _offers(languages: tuple[str, ...], skills: tuple[str, ...], purpose: str | None) -> Offers:
+    campaign, labeler, priority, task = (unseen(Given(name)) for name in ("campaign", "labeler", "priority", "task"))
+    place = priority, task
+
     def offered() -> TaskQuerySet:
-        tasks = Task.objects.select_related("prompt").with_answers().filter(campaign=Given("campaign"))
+        tasks = Task.objects.select_related("prompt").with_answers().filter(campaign=campaign)
         if purpose is not None:
             tasks = tasks.filter(purpose=purpose)
         reader = Participation(languages=list(languages), skills=list(skills))
-        return tasks.open().filter(unguessed(for_reader(reader))).not_met_by(Given("labeler"))
+        return tasks.open().filter(unguessed(for_reader(reader))).not_met_by(labeler)
 
     def after() -> TaskQuerySet:
         return offered().after(*place).in_queue_order()
 
-    place = (unseen(Given("priority")), unseen(Given("task")))
     return Offers(
         # In the order of an index that holds nothing else: by priority, the whole queue might be walked instead.
         came_back=Statement(

@@ -118,10 +118,13 @@ def test_a_claim_reads_as_few_rows_after_three_thousand_rankings_as_after_none(c
     assert max(many) <= max(few) + 20 < 60, (few, many)
 
 
-def test_claims_far_on_in_the_queue_are_not_planned_again_and_again(cast: Cast) -> None:
-    campaign = make_campaign(cast, overlap=1)
+@pytest.mark.parametrize("num_met", [0, 300], ids=["nobody ranked", "another labeler ranked"])
+def test_claims_far_on_in_the_queue_are_not_planned_again_and_again(cast: Cast, num_met: int) -> None:
+    """Nor those of labelers whom PostgreSQL's statistics do not know, beside one whom they do."""
+    campaign = make_campaign(cast, overlap=3)
     labelers = [cast.labeler(cast.alice), cast.labeler(cast.bob)]
     tasks = many_tasks(campaign, 1000)
+    rank_at_a_stroke(tasks[:num_met], cast.labeler(cast.charlie))
     # All three: what is analysed here, autovacuum leaves alone until the test is over.
     connection.cursor().execute("ANALYZE annotation_task, annotation_lease, annotation_ranking")
     for labeler, last in zip(labelers, (tasks[700], tasks[800]), strict=True):

@@ -109,7 +109,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
         """
         return self.not_met_by(Value(labeler.pk))
 
-    def not_met_by(self, labeler_id: Value) -> Self:
+    def not_met_by(self, labeler_id: Value | Func) -> Self:
         met = (Subquery(rows.values("pk")[:1]) for rows in _meetings(labeler=labeler_id))
         return self.filter(*(unguessed(IsNull(first, True)) for first in met))
 

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
 PATIENCE_SECONDS = 10
+ANSWERS_AHEAD = """() => {
+  const url = document.querySelector("[data-ahead]").dataset.ahead;
+  return performance.getEntriesByType("resource").filter((entry) => entry.name.endsWith(url)).length;
+}"""
 TWO_ANSWERS = {
     "Why is the sky blue?": ["Air scatters blue light more than red.", "Because it mirrors the sea."],
     "Name a prime.": ["Seven.", "Nine."],
@@ -71,8 +75,8 @@ def the_ranking(page: Page) -> Ranking:
 
 def wait_for_ahead(page: Page, num_leases: int = 2) -> None:
     """Until the next task is in the browser, where nobody sees it: its lease is there, and its answer has come."""
-    wait_until(page, lambda: Lease.objects.count() >= num_leases)
-    page.wait_for_load_state("networkidle")
+    wait_until(page, lambda: Lease.objects.count() >= num_leases and page.evaluate(ANSWERS_AHEAD) >= num_leases - 1)
+    page.wait_for_timeout(50)  # the script has its answer a moment after the browser
 
 
 def ranks_of(ranking: Ranking) -> list[int | None]:

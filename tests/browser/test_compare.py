@@ -34,6 +34,7 @@ def test_runs_are_chosen_while_the_list_is_polled_and_then_compared(
 ) -> None:
     models = add_models(cast)
     sign_in(page.context, cast.researcher)
+    page.clock.install()
     page.goto(f"{live_server}{reverse('runs:run-detail', args=[models.ppo.public_id])}")
     page.get_by_role("link", name="Compare with …").click()
     button = page.get_by_role("button", name="Compare")
@@ -43,6 +44,7 @@ def test_runs_are_chosen_while_the_list_is_polled_and_then_compared(
     page.locator(f"#choose-{models.done.public_id}").check()
     with page.expect_response(lambda response: response.request.headers.get("hx-request") == "true"):
         page.locator("#runs").evaluate("part => part.dataset.old = 'yes'")
+        page.clock.fast_forward(4000)
     page.wait_for_selector("#runs:not([data-old])")
 
     expect(page.locator(f"#choose-{models.done.public_id}")).to_be_checked()
@@ -77,6 +79,7 @@ def test_curves_are_followed_until_every_run_is_finished(
     sign_in(page.context, cast.researcher)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
+    page.clock.install()
     page.goto(comparison(live_server, models.done, models.ppo))
     page.wait_for_selector("#charts-main .chart canvas")
     before = readings(page, "Reward")
@@ -86,6 +89,7 @@ def test_curves_are_followed_until_every_run_is_finished(
     Run.objects.filter(pk=models.ppo.pk).update(
         state="succeeded", finished_at=timezone.now(), outcome={"metrics": {"reward_last": 9.5}, "seconds": 61}
     )
+    page.clock.fast_forward(4000)
     expect(page.locator("#compare-legend .state.succeeded")).to_have_count(2)
     expect(page.locator("#compare-values")).to_contain_text("9.5")
     expect(page.locator("#charts-main")).to_contain_text("9.75")
@@ -96,7 +100,8 @@ def test_curves_are_followed_until_every_run_is_finished(
     done = f"{live_server}{reverse('runs:run-metrics', args=[models.done.public_id])}"
     assert asked.count(done) == 1, "a finished run is not asked again"
     asked.clear()
-    page.wait_for_timeout(4600)
+    page.clock.fast_forward(4600)
+    page.wait_for_timeout(300)
     assert asked == []
     assert complaints == []
 

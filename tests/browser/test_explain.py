@@ -36,6 +36,7 @@ def test_an_explanation_is_followed_until_it_is_there(
     payload = made.payload
     made.delete()
     sign_in(page.context, cast.researcher)
+    page.clock.install()
     page.goto(f"{live_server}{reverse('reward:completion-detail', args=[made.completion.public_id])}")
 
     page.get_by_role("button", name="Explain with RM 1").click()
@@ -43,6 +44,7 @@ def test_an_explanation_is_followed_until_it_is_there(
     page.get_by_role("heading", name="Answered").evaluate("heading => heading.dataset.same = 'yes'")
     Explanation.objects.update(payload=payload)
     Run.objects.filter(kind="reward.explain").update(state="succeeded", finished_at=timezone.now())
+    page.clock.fast_forward(2000)
 
     expect(page.get_by_role("heading", name="Why RM 1 scores it")).to_be_visible()
     assert page.locator(".heat-map").evaluate("element => element.textContent") == made.completion.text
@@ -50,6 +52,7 @@ def test_an_explanation_is_followed_until_it_is_there(
     assert page.locator("#explanations").get_attribute("hx-trigger") is None
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    page.wait_for_timeout(2600)
+    page.clock.fast_forward(2600)
+    page.wait_for_timeout(300)
     assert asked == []
     assert complaints == []

@@ -80,6 +80,7 @@ def test_a_run_is_followed_until_it_is_finished(
 ) -> None:
     run = add_models(cast).ppo
     sign_in(page.context, cast.researcher)
+    page.clock.install()
     page.goto(f"{live_server}{reverse('runs:run-detail', args=[run.public_id])}")
     page.wait_for_selector("#charts-main .chart canvas")
     first = page.locator("#charts-main .chart .now").first.inner_text()
@@ -91,6 +92,7 @@ def test_a_run_is_followed_until_it_is_finished(
         finished_at=timezone.now(),
         outcome={"metrics": {"reward_last": 9.75}, "seconds": 61, "peak_rss_mib": 900},
     )
+    page.clock.fast_forward(2000)
 
     page.wait_for_selector("#run-live .state.succeeded")
     expect(page.locator("#charts-main .chart .now").first).to_have_text("9.75")
@@ -99,7 +101,8 @@ def test_a_run_is_followed_until_it_is_finished(
     assert page.locator("[data-same=yes]").count() == 1  # the page was not loaded again
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    page.wait_for_timeout(2600)
+    page.clock.fast_forward(2600)
+    page.wait_for_timeout(300)
     assert asked == []
     assert complaints == []
 

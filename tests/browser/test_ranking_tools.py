@@ -293,7 +293,6 @@ def test_times_are_those_of_the_readers_clock(
     lease.refresh_from_db()
     assert held.inner_text() == own(lease.expires_at)
 
-    wait_for_ahead(page)
     press(page, "1", "2", "3", "4", "Enter")
     wait_for_next(page, lease)
     the_ranking(page)

@@ -16,7 +16,6 @@ def test_a_broker_that_is_away_neither_undoes_the_work_nor_fails_the_request(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = Celery(broker=NOBODY_LISTENS, set_as_current=False)
-    app.conf.task_publish_retry = False
     monkeypatch.setattr(module, "current_app", app)
 
     with transaction.atomic():

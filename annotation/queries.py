@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,7 +30,7 @@ from annotation.models import (
 from annotation.pairs import counted_rankings, current_rankings
 from annotation.querysets import for_reader
 from annotation.states import LeaseState
-from annotation.votes import others_by_labeler, unit_counts
+from annotation.votes import Said, said_by_labelers
 
 MAX_COUNTED = 1000
 """Tasks that wait for a labeler are counted so far."""
@@ -115,7 +114,7 @@ def agreement(campaign: Campaign, *, split: str | None = None) -> Agreement:
     rankings = counted_rankings(campaign)
     if split is not None:
         rankings = rankings.filter(task__prompt__split=split)
-    return agreement_of(unit_counts(rankings))
+    return agreement_of(said_by_labelers(rankings).units)
 
 
 class WithAndWithout(NamedTuple):
@@ -129,7 +128,8 @@ def agreement_with_and_without(campaign: Campaign, labeler: Labeler) -> WithAndW
     """What a labeler does to the campaign's agreement, whether they are set aside or not."""
     counted = counted_rankings(campaign)
     both = current_rankings(campaign).filter(Q(pk__in=counted) | Q(labeler=labeler))
-    return WithAndWithout(agreement_of(unit_counts(both)), agreement_of(unit_counts(counted.exclude(labeler=labeler))))
+    without = counted.exclude(labeler=labeler)
+    return WithAndWithout(*(agreement_of(said_by_labelers(rankings).units) for rankings in (both, without)))
 
 
 def labeler_stats(campaign: Campaign) -> list[LabelerStats]:
@@ -137,13 +137,19 @@ def labeler_stats(campaign: Campaign) -> list[LabelerStats]:
 
     Labelers who are set aside are in it, compared with the others; no one is compared with them.
     """
+    return agreement_and_stats(campaign)[1]
+
+
+def agreement_and_stats(campaign: Campaign) -> tuple[Agreement, list[LabelerStats]]:
+    """`agreement` and `labeler_stats` of one reading of the votes."""
     rankings = current_rankings(campaign)
     aside = {row.labeler_id: row for row in Exclusion.objects.in_force().filter(campaign=campaign)}
+    said = said_by_labelers(rankings, aside.keys())
     ranked = rankings.order_by().values("labeler").annotate(num=Count("pk"), seconds=Median("active_seconds"))
     done = {row["labeler"]: row for row in ranked}
     skips = Lease.objects.filter(task__campaign=campaign, state=LeaseState.SKIPPED).order_by()
     num_skipped = dict(skips.values_list("labeler").annotate(Count("pk")))
-    agreed = _agreed_with_others(rankings, aside.keys())
+    agreed = _agreed_with_others(said)
     stats = []
     for labeler in Labeler.objects.filter(pk__in={*done, *num_skipped}).order_by("name", "pk"):
         num_agreed, num_compared = agreed.get(labeler.pk, (0, 0))
@@ -158,18 +164,18 @@ def labeler_stats(campaign: Campaign) -> list[LabelerStats]:
                 exclusion=aside.get(labeler.pk),
             )
         )
-    return stats
+    return agreement_of(said.units), stats
 
 
-def _agreed_with_others(rankings: QuerySet[Ranking], aside: Collection[int]) -> dict[int, tuple[int, int]]:
+def _agreed_with_others(said: Said) -> dict[int, tuple[int, int]]:
     """labeler -> (agreed, compared), where they and the majority of the others who count have a preference."""
-    labelers, outcomes, others = others_by_labeler(rankings, aside)
-    said = preferred(others.values)
-    is_compared = (said != 0) & (outcomes != 0)
+    others = said.others
+    majority = preferred(others.values)
+    is_compared = (majority != 0) & (said.outcomes != 0)
     found: dict[int, tuple[int, int]] = {}
-    for labeler in np.unique(labelers).tolist():
-        mine = is_compared & (labelers == labeler)
-        found[labeler] = (int(others.times[mine & (said == outcomes)].sum()), int(others.times[mine].sum()))
+    for labeler in np.unique(said.labelers).tolist():
+        mine = is_compared & (said.labelers == labeler)
+        found[labeler] = (int(others.times[mine & (majority == said.outcomes)].sum()), int(others.times[mine].sum()))
     return found
 
 

@@ -6,7 +6,8 @@ unit.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from django.core.exceptions import EmptyResultSet
@@ -16,65 +17,75 @@ from django.db.models import QuerySet
 from annotation.agreement import Counts, Ints
 from annotation.models import Protocol, Ranking
 
-VOTES = """
-    SELECT ranking.task_id, first.completion_id AS first_id, second.completion_id AS second_id,
-           ranking.labeler_id, sign(second.rank - first.rank)::int AS outcome
-    FROM annotation_ranking ranking
-    JOIN annotation_rankingitem first ON first.ranking_id = ranking.id
-    JOIN annotation_rankingitem second ON second.ranking_id = ranking.id AND second.completion_id > first.completion_id
-    WHERE ranking.id IN ({rankings}) AND first.rank IS NOT NULL AND second.rank IS NOT NULL
-      AND NOT (ranking.protocol = %s AND first.rank = second.rank)
-"""
-UNIT = """
-    SELECT task_id, first_id, second_id, count(*) FILTER (WHERE outcome = -1) AS worse,
-           count(*) FILTER (WHERE outcome = 0) AS equal, count(*) FILTER (WHERE outcome = 1) AS better
-    FROM vote
-    WHERE labeler_id <> ALL(%s)
-    GROUP BY task_id, first_id, second_id
-"""
-UNITS = """
-    WITH vote AS ({votes}), unit AS ({unit})
-    SELECT worse, equal, better, count(*)
-    FROM unit
-    GROUP BY worse, equal, better
-"""
-BY_LABELER = """
-    WITH vote AS ({votes}), unit AS ({unit})
-    SELECT labeler_id, outcome, worse, equal, better, count(*)
-    FROM vote JOIN unit USING (task_id, first_id, second_id)
-    GROUP BY labeler_id, outcome, worse, equal, better
+READ = """
+    WITH chosen AS MATERIALIZED ({rankings}), vote AS (
+        SELECT task_id, first.completion_id AS first_id, second.completion_id AS second_id, chosen.labeler_id,
+               sign(second.rank - first.rank)::int AS outcome, chosen.labeler_id <> ALL(%s) AS counts
+        FROM chosen
+        JOIN (SELECT task_id FROM chosen GROUP BY task_id HAVING count(*) > 1) together USING (task_id)
+        JOIN annotation_rankingitem first ON first.ranking_id = chosen.id
+        JOIN annotation_rankingitem second
+            ON second.ranking_id = chosen.id AND second.completion_id > first.completion_id
+        WHERE first.rank IS NOT NULL AND second.rank IS NOT NULL
+          AND NOT (chosen.protocol = %s AND first.rank = second.rank)
+    ), beside AS (
+        SELECT labeler_id, outcome, counts,
+               count(*) FILTER (WHERE counts AND outcome = -1) OVER unit AS worse,
+               count(*) FILTER (WHERE counts AND outcome = 0) OVER unit AS equal,
+               count(*) FILTER (WHERE counts AND outcome = 1) OVER unit AS better
+        FROM vote
+        WINDOW unit AS (PARTITION BY task_id, first_id, second_id)
+    )
+    SELECT labeler_id, outcome, counts, worse, equal, better, count(*)
+    FROM beside
+    GROUP BY labeler_id, outcome, counts, worse, equal, better
 """
 
 
-def unit_counts(rankings: QuerySet[Ranking]) -> Counts:
-    """How many units have so many votes of each value."""
-    found = _fetch(UNITS, rankings, (), width=4)
-    return Counts(found[:, :3], found[:, 3])
+class Said(NamedTuple):
+    """What labelers said of units, votes that are alike together: [N]."""
+
+    labelers: Ints
+    outcomes: Ints
+    counts: np.ndarray[Any, np.dtype[np.bool_]]
+    """Whether the labeler is not set aside."""
+    beside: Counts
+    """The votes of the same unit that count, the labeler's own among them; and how many votes stand so."""
+
+    @property
+    def others(self) -> Counts:
+        """`beside` without the labeler's own vote."""
+        values = self.beside.values.copy()
+        rows = np.flatnonzero(self.counts)
+        values[rows, self.outcomes[rows] + 1] -= 1
+        return Counts(values, self.beside.times)
+
+    @property
+    def units(self) -> Counts:
+        """How many units have so many votes that count of each value: each was read once for every such vote."""
+        values, times = self.beside.values[self.counts], self.beside.times[self.counts]
+        alike, place = np.unique(values, axis=0, return_inverse=True)
+        num_votes = np.zeros(len(alike), dtype=np.int64)
+        np.add.at(num_votes, place.reshape(-1), times)
+        return Counts(alike, num_votes // alike.sum(axis=1))
 
 
-def others_by_labeler(rankings: QuerySet[Ranking], aside: Collection[int]) -> tuple[Ints, Ints, Counts]:
-    """What labelers said beside what the others did, votes alike together.
+def said_by_labelers(rankings: QuerySet[Ranking], aside: Collection[int] = ()) -> Said:
+    """What each labeler said beside what others did. Of tasks that were ranked once nothing is compared or read.
 
     Args:
         aside: labelers whose votes are compared with the others', and with whose votes nobody's are.
-
-    Returns:
-        Labelers [N], their outcomes [N], and how many of their votes stand beside so many of others of each value.
     """
-    found = _fetch(BY_LABELER, rankings, aside, width=6)
-    labelers, outcomes, counts = found[:, 0], found[:, 1], found[:, 2:5]
-    rows = np.flatnonzero(~np.isin(labelers, list(aside)))
-    counts[rows, outcomes[rows] + 1] -= 1
-    return labelers, outcomes, Counts(counts, found[:, 5])
-
-
-def _fetch(sql: str, rankings: QuerySet[Ranking], aside: Collection[int], *, width: int) -> Ints:
-    """[rows, width]; units have no votes of those who are aside."""
+    columns = ("id", "task_id", "labeler_id", "protocol")
     try:
-        chosen, chosen_params = rankings.order_by().values("pk").query.sql_with_params()
+        chosen, chosen_params = rankings.order_by().values(*columns).query.sql_with_params()
     except EmptyResultSet:
-        return np.zeros((0, width), dtype=np.int64)
+        return _said([])
     with connection.cursor() as cursor:
-        whole = sql.format(votes=VOTES.format(rankings=chosen), unit=UNIT)
-        cursor.execute(whole, [*chosen_params, Protocol.BEST, list(aside)])
-        return np.array(cursor.fetchall(), dtype=np.int64).reshape(-1, width)
+        cursor.execute(READ.format(rankings=chosen), [*chosen_params, list(aside), Protocol.BEST])
+        return _said(cursor.fetchall())
+
+
+def _said(rows: Sequence[Sequence[int]]) -> Said:
+    found = np.array(rows, dtype=np.int64).reshape(-1, 7)
+    return Said(found[:, 0], found[:, 1], found[:, 2].astype(bool), Counts(found[:, 3:6], found[:, 6]))

@@ -7,10 +7,11 @@ from collections import Counter, defaultdict
 
 import pytest
 
+from annotation.agreement import Counts, agreement_of
 from annotation.models import Campaign, Labeler, Protocol, Ranking
 from annotation.pairs import current_rankings, pairs_of
 from annotation.tests.planning import lease_of, say
-from annotation.votes import others_by_labeler, unit_counts
+from annotation.votes import said_by_labelers
 from tests.cast import Cast, make_campaign, make_task
 
 ANSWERS = ("One.", "Two.", "Three.", "Four.")
@@ -37,8 +38,11 @@ def campaign(cast: Cast, labelers: list[Labeler]) -> Campaign:
 
 
 def votes_in(campaign: Campaign) -> Votes:
+    """Of tasks that were ranked more than once; of the others nothing is compared."""
     votes: Votes = defaultdict(dict)
-    for ranking in current_rankings(campaign):
+    rankings = list(current_rankings(campaign))
+    times = Counter(ranking.task_id for ranking in rankings)
+    for ranking in (each for each in rankings if times[each.task_id] > 1):
         for first, second, outcome in pairs_of(ranking):
             votes[ranking.task_id, first, second][ranking.labeler_id] = outcome
     return votes
@@ -49,11 +53,15 @@ def tally(votes: dict[int, int]) -> tuple[int, int, int]:
     return said.count(-1), said.count(0), said.count(1)
 
 
+def as_counter(counts: Counts) -> Counter[tuple[int, ...]]:
+    return Counter(dict(zip(map(tuple, counts.values.tolist()), counts.times.tolist(), strict=True)))
+
+
 def test_units_are_counted_as_they_are_read(campaign: Campaign) -> None:
-    found = unit_counts(current_rankings(campaign))
+    found = said_by_labelers(current_rankings(campaign)).units
 
     read = Counter(tally(votes) for votes in votes_in(campaign).values())
-    assert dict(zip(map(tuple, found.values.tolist()), found.times.tolist(), strict=True)) == read
+    assert as_counter(found) == read
     assert len(read) > 10
     assert Ranking.objects.filter(protocol=Protocol.BEST).exists()
 
@@ -64,11 +72,13 @@ def test_each_vote_stands_beside_those_of_the_others_who_count(
 ) -> None:
     aside = {labeler.pk for labeler in labelers[:num_aside]}
 
-    who, outcomes, others = others_by_labeler(current_rankings(campaign), aside)
+    said = said_by_labelers(current_rankings(campaign), aside)
 
-    rows = zip(who.tolist(), outcomes.tolist(), map(tuple, others.values.tolist()), others.times.tolist(), strict=True)
+    others = said.others
+    voices = zip(said.labelers.tolist(), said.outcomes.tolist(), strict=True)
+    rows = zip(voices, map(tuple, others.values.tolist()), others.times.tolist(), strict=True)
     found: Counter[tuple[int, int, tuple[int, int, int]]] = Counter()
-    for labeler, outcome, beside, times in rows:
+    for (labeler, outcome), beside, times in rows:
         if any(beside):
             found[labeler, outcome, beside] += times
     read: Counter[tuple[int, int, tuple[int, int, int]]] = Counter()
@@ -79,11 +89,14 @@ def test_each_vote_stands_beside_those_of_the_others_who_count(
                 read[labeler, outcome, beside] += 1
     assert found == read
     assert {labeler for labeler, _outcome, _beside in read} == {labeler.pk for labeler in labelers}
+    counted = current_rankings(campaign).exclude(labeler__in=aside)
+    assert agreement_of(said.units) == agreement_of(said_by_labelers(counted).units)
+    assert not aside or agreement_of(said.units) != agreement_of(said_by_labelers(current_rankings(campaign)).units)
 
 
 def test_nothing_said_is_nothing_counted(cast: Cast) -> None:
     campaign = make_campaign(cast)
 
-    assert unit_counts(current_rankings(campaign)).values.shape == (0, 3)
-    assert unit_counts(Ranking.objects.none()).values.shape == (0, 3)
-    assert others_by_labeler(current_rankings(campaign), {1})[2].values.shape == (0, 3)
+    for rankings in (current_rankings(campaign), Ranking.objects.none()):
+        said = said_by_labelers(rankings, {1})
+        assert said.others.values.shape == said.units.values.shape == (0, 3)

@@ -25,7 +25,7 @@ from annotation.overview import with_progress
 from annotation.protocols import PRESETS
 from annotation.quality import QualityPlan
 from annotation.quality_figures import num_open_reports, people
-from annotation.queries import agreement, campaign_progress, labeler_stats
+from annotation.queries import agreement, agreement_and_stats, campaign_progress
 from annotation.states import NEXT_CAMPAIGN_STATES
 
 
@@ -70,13 +70,14 @@ def campaign_detail(request: Request, public_id: UUID) -> HttpResponse:
 
 
 def _detail(request: Request, campaign: Campaign) -> dict[str, Any]:
+    agreed, labelers = agreement_and_stats(campaign)
     return {
         "campaign": campaign,
         "may_manage": bool(roles_of(request.user, campaign.workspace) & set(MANAGES)),
         "next_states": NEXT_CAMPAIGN_STATES[campaign.state],
         "progress": campaign_progress(campaign),
-        "agreement": agreement(campaign),
-        "labelers": labeler_stats(campaign),
+        "agreement": agreed,
+        "labelers": labelers,
         "guideline": campaign.guidelines.order_by("-number").first(),
         "num_members": campaign.memberships.count(),
         "num_reports": num_open_reports(campaign),

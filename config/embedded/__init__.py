@@ -9,12 +9,14 @@ import contextlib
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from config.embedded.errors import EmbeddedError
-from config.embedded.layout import Layout, make_directories, service_account
+from config.embedded.keeping import match
+from config.embedded.layout import Layout, make_directories, service_account, var_directory
 from config.embedded.lock import held
 
 if TYPE_CHECKING:
@@ -71,7 +73,8 @@ def services(
     """Run PostgreSQL and Redis for the length of the block; enter it from the main thread.
 
     `directory` is private to them and becomes the unprivileged account's when root starts them; without it this
-    installation's own is taken. Profile `test` forgoes durability and removes the directory at the end.
+    installation's own is taken, with the database that was made for its var directory. Profile `test` forgoes
+    durability and removes the directory at the end.
 
     Raises:
         EmbeddedError: a service does not start, or another process runs them in that directory.
@@ -84,6 +87,11 @@ def services(
     make_directories(layout, account)
     with contextlib.ExitStack() as stack:
         stack.enter_context(held(layout.root))
+        if directory is None and (aside := match(layout, var_directory())):
+            sentence = (
+                f"The database here was made for files of {var_directory()} that are gone. It is set aside in {aside}."
+            )
+            print(sentence, file=sys.stderr, flush=True)
         if profile == "test":
             stack.callback(remove, layout)
         both: list[Postgres | Redis] = [Postgres(layout, account, profile), Redis(layout, account, profile)]

@@ -54,7 +54,7 @@ class Layout:
     @classmethod
     def default(cls) -> Layout:
         """Layout of this installation, keyed by its var directory; reads nothing but the environment."""
-        var = Path(os.environ.get("PLUMBLINE_VAR") or PROJECT / "var").resolve()
+        var = var_directory()
         if os.geteuid() == 0:
             return cls.at(SYSTEM_ROOT / short_hash(var))
         return cls.at(var / "embedded")
@@ -86,6 +86,11 @@ class Layout:
 
     def redis_url(self, database: int = 0) -> str:
         return f"unix://{self.redis_socket}?db={database}"
+
+
+def var_directory() -> Path:
+    """Where this installation keeps all its other files."""
+    return Path(os.environ.get("PLUMBLINE_VAR") or PROJECT / "var").resolve()
 
 
 def short_hash(path: Path) -> str:

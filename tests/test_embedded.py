@@ -315,6 +315,21 @@ def test_a_database_from_before_there_were_keys_is_this_vars(tmp_path: Path) -> 
     assert not layout.data.exists()
 
 
+def test_a_database_whose_artifacts_are_elsewhere_outlives_a_var(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = Layout.at(tmp_path / "root")
+    layout.data.mkdir(parents=True)
+    match(layout, tmp_path / "var")
+    monkeypatch.setenv("ARTIFACT_URL", "storages.backends.s3.S3Storage")
+
+    assert match(layout, tmp_path / "another") is None
+
+    assert layout.data.exists()
+    monkeypatch.delenv("ARTIFACT_URL")
+    assert match(layout, tmp_path / "another") is None
+
+
 @pytest.mark.parametrize("num_moved", [0, 1, 2])
 def test_a_move_that_was_interrupted_is_ended_at_the_next_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_moved: int

@@ -6,6 +6,7 @@ anew at the same path, the database that is left there would speak of models, fi
 
 from __future__ import annotations
 
+import os
 import secrets
 from pathlib import Path
 
@@ -18,12 +19,15 @@ def match(layout: Layout, var: Path) -> Path | None:
     """Have `layout` hold the database that was made for `var`, or none. For the one who holds the layout's lock.
 
     Another var's database is set aside, and comes back with its var. One without a key is older than keys are: it is
-    taken to be this var's. Whatever this is interrupted at, the next start goes on from there.
+    taken to be this var's. Where artifacts are kept elsewhere (ARTIFACT_URL), a new var/ leaves nothing behind, and the
+    database stays. Whatever this is interrupted at, the next start goes on from there.
 
     Returns:
         Where a database has been set aside just now, if one has.
     """
     present = _read(layout.root / KEY)
+    if present and os.environ.get("ARTIFACT_URL"):
+        _write(var / KEY, present)
     wanted = _read(var / KEY) or _write(var / KEY, secrets.token_hex(8))
     aside = None
     if present not in (None, wanted):

@@ -132,24 +132,25 @@ def agreement_with_and_without(campaign: Campaign, labeler: Labeler) -> WithAndW
     return WithAndWithout(*(agreement_of(said_by_labelers(rankings).units) for rankings in (both, without)))
 
 
-def labeler_stats(campaign: Campaign) -> list[LabelerStats]:
+def said_in(campaign: Campaign) -> Said:
+    """The campaign's votes. Labelers who are set aside are compared with the others; no one is compared with them."""
+    aside = Exclusion.objects.in_force().filter(campaign=campaign).values_list("labeler", flat=True)
+    return said_by_labelers(current_rankings(campaign), list(aside))
+
+
+def labeler_stats(campaign: Campaign, said: Said | None = None) -> list[LabelerStats]:
     """What each labeler did in the campaign, by name; those who neither ranked nor skipped anything are not in it.
 
-    Labelers who are set aside are in it, compared with the others; no one is compared with them.
+    Args:
+        said: `said_in` the campaign, where it has been read already.
     """
-    return agreement_and_stats(campaign)[1]
-
-
-def agreement_and_stats(campaign: Campaign) -> tuple[Agreement, list[LabelerStats]]:
-    """`agreement` and `labeler_stats` of one reading of the votes."""
     rankings = current_rankings(campaign)
     aside = {row.labeler_id: row for row in Exclusion.objects.in_force().filter(campaign=campaign)}
-    said = said_by_labelers(rankings, aside.keys())
     ranked = rankings.order_by().values("labeler").annotate(num=Count("pk"), seconds=Median("active_seconds"))
     done = {row["labeler"]: row for row in ranked}
     skips = Lease.objects.filter(task__campaign=campaign, state=LeaseState.SKIPPED).order_by()
     num_skipped = dict(skips.values_list("labeler").annotate(Count("pk")))
-    agreed = _agreed_with_others(said)
+    agreed = _agreed_with_others(said or said_in(campaign))
     stats = []
     for labeler in Labeler.objects.filter(pk__in={*done, *num_skipped}).order_by("name", "pk"):
         num_agreed, num_compared = agreed.get(labeler.pk, (0, 0))
@@ -164,7 +165,7 @@ def agreement_and_stats(campaign: Campaign) -> tuple[Agreement, list[LabelerStat
                 exclusion=aside.get(labeler.pk),
             )
         )
-    return agreement_of(said.units), stats
+    return stats
 
 
 def _agreed_with_others(said: Said) -> dict[int, tuple[int, int]]:

@@ -20,7 +20,7 @@ from annotation.models import Protocol, Ranking
 READ = """
     WITH chosen AS MATERIALIZED ({rankings}), vote AS (
         SELECT task_id, first.completion_id AS first_id, second.completion_id AS second_id, chosen.labeler_id,
-               sign(second.rank - first.rank)::int AS outcome, chosen.labeler_id <> ALL(%s) AS counts
+               sign(second.rank - first.rank)::int AS outcome, chosen.labeler_id <> ALL(%s) AS is_counted
         FROM chosen
         JOIN (SELECT task_id FROM chosen GROUP BY task_id HAVING count(*) > 1) together USING (task_id)
         JOIN annotation_rankingitem first ON first.ranking_id = chosen.id
@@ -29,16 +29,16 @@ READ = """
         WHERE first.rank IS NOT NULL AND second.rank IS NOT NULL
           AND NOT (chosen.protocol = %s AND first.rank = second.rank)
     ), beside AS (
-        SELECT labeler_id, outcome, counts,
-               count(*) FILTER (WHERE counts AND outcome = -1) OVER unit AS worse,
-               count(*) FILTER (WHERE counts AND outcome = 0) OVER unit AS equal,
-               count(*) FILTER (WHERE counts AND outcome = 1) OVER unit AS better
+        SELECT labeler_id, outcome, is_counted,
+               count(*) FILTER (WHERE is_counted AND outcome = -1) OVER unit AS worse,
+               count(*) FILTER (WHERE is_counted AND outcome = 0) OVER unit AS equal,
+               count(*) FILTER (WHERE is_counted AND outcome = 1) OVER unit AS better
         FROM vote
         WINDOW unit AS (PARTITION BY task_id, first_id, second_id)
     )
-    SELECT labeler_id, outcome, counts, worse, equal, better, count(*)
+    SELECT labeler_id, outcome, is_counted, worse, equal, better, count(*)
     FROM beside
-    GROUP BY labeler_id, outcome, counts, worse, equal, better
+    GROUP BY labeler_id, outcome, is_counted, worse, equal, better
 """
 
 
@@ -47,7 +47,7 @@ class Said(NamedTuple):
 
     labelers: Ints
     outcomes: Ints
-    counts: np.ndarray[Any, np.dtype[np.bool_]]
+    is_counted: np.ndarray[Any, np.dtype[np.bool_]]
     """Whether the labeler is not set aside."""
     beside: Counts
     """The votes of the same unit that count, the labeler's own among them; and how many votes stand so."""
@@ -56,17 +56,17 @@ class Said(NamedTuple):
     def others(self) -> Counts:
         """`beside` without the labeler's own vote."""
         values = self.beside.values.copy()
-        rows = np.flatnonzero(self.counts)
+        rows = np.flatnonzero(self.is_counted)
         values[rows, self.outcomes[rows] + 1] -= 1
         return Counts(values, self.beside.times)
 
     @property
     def units(self) -> Counts:
         """How many units have so many votes that count of each value: each was read once for every such vote."""
-        values, times = self.beside.values[self.counts], self.beside.times[self.counts]
+        values, times = self.beside.values[self.is_counted], self.beside.times[self.is_counted]
         alike, place = np.unique(values, axis=0, return_inverse=True)
         num_votes = np.zeros(len(alike), dtype=np.int64)
-        np.add.at(num_votes, place.reshape(-1), times)
+        np.add.at(num_votes, place, times)
         return Counts(alike, num_votes // alike.sum(axis=1))
 
 

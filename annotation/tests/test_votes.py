@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from annotation.agreement import Counts, agreement_of
+from annotation.agreement import agreement_of
 from annotation.models import Campaign, Labeler, Protocol, Ranking
 from annotation.pairs import current_rankings, pairs_of
 from annotation.tests.planning import lease_of, say
@@ -53,15 +53,11 @@ def tally(votes: dict[int, int]) -> tuple[int, int, int]:
     return said.count(-1), said.count(0), said.count(1)
 
 
-def as_counter(counts: Counts) -> Counter[tuple[int, ...]]:
-    return Counter(dict(zip(map(tuple, counts.values.tolist()), counts.times.tolist(), strict=True)))
-
-
 def test_units_are_counted_as_they_are_read(campaign: Campaign) -> None:
     found = said_by_labelers(current_rankings(campaign)).units
 
     read = Counter(tally(votes) for votes in votes_in(campaign).values())
-    assert as_counter(found) == read
+    assert dict(zip(map(tuple, found.values.tolist()), found.times.tolist(), strict=True)) == read
     assert len(read) > 10
     assert Ranking.objects.filter(protocol=Protocol.BEST).exists()
 

@@ -19,13 +19,14 @@ from accounts.http import Request, form_status
 from accounts.models import User
 from annotation import services
 from annotation.access import campaigns_seen_by, get_campaign
+from annotation.agreement import agreement_of
 from annotation.forms import CampaignEditForm, CampaignForm, GuidelineForm, ImportForm, MemberForm, preset_initial
 from annotation.models import Campaign
 from annotation.overview import with_progress
 from annotation.protocols import PRESETS
 from annotation.quality import QualityPlan
 from annotation.quality_figures import num_open_reports, people
-from annotation.queries import agreement, agreement_and_stats, campaign_progress
+from annotation.queries import agreement, campaign_progress, labeler_stats, said_in
 from annotation.states import NEXT_CAMPAIGN_STATES
 
 
@@ -70,14 +71,14 @@ def campaign_detail(request: Request, public_id: UUID) -> HttpResponse:
 
 
 def _detail(request: Request, campaign: Campaign) -> dict[str, Any]:
-    agreed, labelers = agreement_and_stats(campaign)
+    said = said_in(campaign)  # for both of what is made of it
     return {
         "campaign": campaign,
         "may_manage": bool(roles_of(request.user, campaign.workspace) & set(MANAGES)),
         "next_states": NEXT_CAMPAIGN_STATES[campaign.state],
         "progress": campaign_progress(campaign),
-        "agreement": agreed,
-        "labelers": labelers,
+        "agreement": agreement_of(said.units),
+        "labelers": labeler_stats(campaign, said),
         "guideline": campaign.guidelines.order_by("-number").first(),
         "num_members": campaign.memberships.count(),
         "num_reports": num_open_reports(campaign),

@@ -20,11 +20,14 @@ def match(layout: Layout, var: Path) -> Path | None:
 
     Another var's database is set aside, and comes back with its var. One without a key is older than keys are: it is
     taken to be this var's. Where artifacts are kept elsewhere (ARTIFACT_URL), a new var/ leaves nothing behind, and the
-    database stays. Whatever this is interrupted at, the next start goes on from there.
+    database stays; one that lies in var/ needs none of this. Whatever this is interrupted at, the next start goes on
+    from there.
 
     Returns:
         Where a database has been set aside just now, if one has.
     """
+    if layout.root.is_relative_to(var):
+        return None
     present = _read(layout.root / KEY)
     if present and os.environ.get("ARTIFACT_URL"):
         _write(var / KEY, present)

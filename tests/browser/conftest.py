@@ -101,3 +101,12 @@ def complaints(page: Page) -> list[str]:
     found: list[str] = []
     page.on("console", lambda message: found.append(message.text) if message.type == "error" else None)
     return found
+
+
+def asked_within(page: Page, milliseconds: int) -> list[str]:
+    """What the page asks for while its clock, which the test has installed, goes on so far."""
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.clock.fast_forward(milliseconds)
+    page.wait_for_timeout(300)
+    return asked

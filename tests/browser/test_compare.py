@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 
 from runs.models import Run, RunMetric
 from tests.browser.cast import Cast, add_models
-from tests.browser.conftest import SignIn
+from tests.browser.conftest import SignIn, asked_within
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -99,10 +99,7 @@ def test_curves_are_followed_until_every_run_is_finished(
     assert readings(page, "Reward new") == ["0.125"], "only the run that has it is read"
     done = f"{live_server}{reverse('runs:run-metrics', args=[models.done.public_id])}"
     assert asked.count(done) == 1, "a finished run is not asked again"
-    asked.clear()
-    page.clock.fast_forward(4600)
-    page.wait_for_timeout(300)
-    assert asked == []
+    assert asked_within(page, 4600) == []
     assert complaints == []
 
 

@@ -14,7 +14,7 @@ from reward.models import Explanation
 from runs.artifacts import store
 from runs.models import Run
 from tests.browser.cast import Cast, add_models
-from tests.browser.conftest import SignIn
+from tests.browser.conftest import SignIn, asked_within
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -50,9 +50,5 @@ def test_an_explanation_is_followed_until_it_is_there(
     assert page.locator(".heat-map").evaluate("element => element.textContent") == made.completion.text
     assert page.locator("[data-same=yes]").count() == 1  # the page was not loaded again
     assert page.locator("#explanations").get_attribute("hx-trigger") is None
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.clock.fast_forward(2600)
-    page.wait_for_timeout(300)
-    assert asked == []
+    assert asked_within(page, 2600) == []
     assert complaints == []

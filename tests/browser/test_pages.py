@@ -15,7 +15,7 @@ from accounts.models import User
 from annotation import services
 from runs.models import Run, RunMetric, RunNote
 from tests.browser.cast import Cast, add_models, add_rankings
-from tests.browser.conftest import SignIn
+from tests.browser.conftest import SignIn, asked_within
 from tests.stored import make_measurable
 
 if TYPE_CHECKING:
@@ -99,11 +99,7 @@ def test_a_run_is_followed_until_it_is_finished(
     assert first != "9.75"
     assert page.locator("#run-live").get_attribute("hx-trigger") is None
     assert page.locator("[data-same=yes]").count() == 1  # the page was not loaded again
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.clock.fast_forward(2600)
-    page.wait_for_timeout(300)
-    assert asked == []
+    assert asked_within(page, 2600) == []
     assert complaints == []
 
 
